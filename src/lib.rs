@@ -1,0 +1,5 @@
+//! kmsfs: a FUSE filesystem that keeps a directory encrypted.
+//!
+//! Modules import only from lower ranks (`docs/architecture.md`); `tests/layers.rs` enforces it.
+
+pub mod crypto;

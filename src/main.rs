@@ -1,0 +1,3 @@
+//! The `kmsfs` command.
+
+fn main() {}
