@@ -3,3 +3,4 @@
 //! Modules import only from lower ranks (`docs/architecture.md`); `tests/layers.rs` enforces it.
 
 pub mod crypto;
+pub mod format;
