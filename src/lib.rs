@@ -4,3 +4,5 @@
 
 pub mod crypto;
 pub mod format;
+#[allow(unsafe_code)] // the one exception: what rustix does not wrap
+pub mod sys;

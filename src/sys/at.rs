@@ -1,0 +1,241 @@
+//! Nodes by parent descriptor and name, and by their own descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timestamps, Uid, chmodat, chownat,
+    linkat, mkdirat, mknodat, openat, readlinkat, renameat_with, statat, symlinkat, unlinkat,
+    utimensat,
+};
+
+use super::proc_path;
+
+/// What `fstat(2)` tells.
+pub type Stat = rustix::fs::Stat;
+/// What `fstatfs(2)` tells, in the terms of `statvfs`.
+pub type StatFs = rustix::fs::StatVfs;
+
+/// How a backing file is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// To read only.
+    Read,
+    /// To read and write.
+    ReadWrite,
+}
+
+impl Access {
+    fn flags(self) -> OFlags {
+        match self {
+            Self::Read => OFlags::RDONLY,
+            Self::ReadWrite => OFlags::RDWR,
+        }
+    }
+}
+
+/// A node that is neither file, directory nor symbolic link.
+#[derive(Debug, Clone, Copy)]
+pub struct NewNode {
+    /// `st_mode`, type and permissions.
+    pub mode: u32,
+    /// Device number, for devices.
+    pub device: u64,
+}
+
+/// A descriptor of the directory at `path`, which may be a symbolic link to one.
+///
+/// # Errors
+/// Those of `open(2)`.
+pub fn open_directory_path(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// An `O_PATH` descriptor of `name` in `parent`, whatever its type.
+///
+/// # Errors
+/// Those of `openat(2)`.
+pub fn open_node(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// A descriptor to read the regular file `name` in `parent`.
+///
+/// # Errors
+/// Those of `openat(2)`; `ELOOP` for a symbolic link.
+pub fn open_node_path(parent: impl AsFd, name: &str, access: Access) -> io::Result<OwnedFd> {
+    // NONBLOCK: a fifo put in a file's place must not hang the caller.
+    let flags = access.flags() | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    Ok(openat(parent, name, flags, Mode::empty())?)
+}
+
+/// Opens the regular file that the `O_PATH` descriptor `node` refers to.
+///
+/// # Errors
+/// Those of `open(2)`.
+pub fn reopen(node: impl AsFd, access: Access) -> io::Result<OwnedFd> {
+    Ok(openat(
+        CWD,
+        proc_path(node),
+        access.flags() | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// Opens the directory that `node` refers to, for listing and as a parent.
+///
+/// # Errors
+/// Those of `open(2)`.
+pub fn reopen_directory(node: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(node, ".", flags, Mode::empty())?)
+}
+
+/// Creates the regular file `name`, which must not exist, open to read and write.
+///
+/// # Errors
+/// Those of `openat(2)`.
+pub fn create_file(parent: impl AsFd, name: &str, mode: u32) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(openat(parent, name, flags, Mode::from_raw_mode(mode))?)
+}
+
+/// Creates a directory.
+///
+/// # Errors
+/// Those of `mkdirat(2)`.
+pub fn make_directory(parent: impl AsFd, name: &str, mode: u32) -> io::Result<()> {
+    Ok(mkdirat(parent, name, Mode::from_raw_mode(mode))?)
+}
+
+/// Creates a fifo, socket or device.
+///
+/// # Errors
+/// Those of `mknodat(2)`.
+pub fn make_node(parent: impl AsFd, name: &str, node: NewNode) -> io::Result<()> {
+    let kind = FileType::from_raw_mode(node.mode);
+    Ok(mknodat(
+        parent,
+        name,
+        kind,
+        Mode::from_raw_mode(node.mode),
+        node.device,
+    )?)
+}
+
+/// Creates a symbolic link.
+///
+/// # Errors
+/// Those of `symlinkat(2)`.
+pub fn make_symlink(target: &str, parent: impl AsFd, name: &str) -> io::Result<()> {
+    Ok(symlinkat(target, parent, name)?)
+}
+
+/// The target of the symbolic link that `node` (`O_PATH`) refers to.
+///
+/// # Errors
+/// Those of `readlinkat(2)`.
+pub fn read_link(node: impl AsFd) -> io::Result<Vec<u8>> {
+    Ok(readlinkat(node, "", Vec::new())?.into_bytes())
+}
+
+/// Gives `node` a further name.
+///
+/// # Errors
+/// Those of `linkat(2)`.
+pub fn link(node: impl AsFd, parent: impl AsFd, name: &str) -> io::Result<()> {
+    Ok(linkat(
+        CWD,
+        proc_path(node),
+        parent,
+        name,
+        AtFlags::SYMLINK_FOLLOW,
+    )?)
+}
+
+/// Renames.
+///
+/// # Errors
+/// Those of `renameat2(2)`.
+pub fn rename(
+    from: BorrowedFd<'_>,
+    name: &str,
+    to: BorrowedFd<'_>,
+    new_name: &str,
+    flags: RenameFlags,
+) -> io::Result<()> {
+    Ok(renameat_with(from, name, to, new_name, flags)?)
+}
+
+/// Removes a name that is not a directory's.
+///
+/// # Errors
+/// Those of `unlinkat(2)`.
+pub fn unlink(parent: impl AsFd, name: &str) -> io::Result<()> {
+    Ok(unlinkat(parent, name, AtFlags::empty())?)
+}
+
+/// Removes an empty directory.
+///
+/// # Errors
+/// Those of `unlinkat(2)`.
+pub fn remove_directory(parent: impl AsFd, name: &str) -> io::Result<()> {
+    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+}
+
+/// The attributes of what `node` refers to.
+///
+/// # Errors
+/// Those of `fstat(2)`.
+pub fn stat(node: impl AsFd) -> io::Result<Stat> {
+    Ok(rustix::fs::fstat(node)?)
+}
+
+/// The attributes of `name` in `parent`.
+///
+/// # Errors
+/// Those of `fstatat(2)`.
+pub fn stat_at(parent: impl AsFd, name: &str) -> io::Result<Stat> {
+    Ok(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+/// Space and inodes of the filesystem that `fd` is on.
+///
+/// # Errors
+/// Those of `fstatvfs(3)`.
+pub fn statfs(fd: impl AsFd) -> io::Result<StatFs> {
+    Ok(rustix::fs::fstatvfs(fd)?)
+}
+
+/// Sets permissions (the lower twelve bits of `mode`).
+///
+/// # Errors
+/// Those of `fchmodat(2)`.
+pub fn change_mode(node: impl AsFd, mode: u32) -> io::Result<()> {
+    Ok(chmodat(
+        CWD,
+        proc_path(node),
+        Mode::from_raw_mode(mode & 0o7777),
+        AtFlags::empty(),
+    )?)
+}
+
+/// Sets owner and group; `None` leaves one as it is.
+///
+/// # Errors
+/// Those of `fchownat(2)`.
+pub fn change_owner(node: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
+    let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
+    Ok(chownat(node, "", uid, gid, AtFlags::EMPTY_PATH)?)
+}
+
+/// Sets access and modification time.
+///
+/// # Errors
+/// Those of `utimensat(2)`.
+pub fn change_times(node: impl AsFd, times: &Timestamps) -> io::Result<()> {
+    Ok(utimensat(node, "", times, AtFlags::EMPTY_PATH)?)
+}

@@ -1,0 +1,33 @@
+//! System calls: directory-relative, close-on-exec, never through a symbolic link.
+//!
+//! The only module with `unsafe`, and only for what `rustix` does not wrap.
+
+mod at;
+mod identity;
+mod io;
+mod list;
+mod process;
+mod xattr;
+
+pub use at::{
+    Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file, link,
+    make_directory, make_node, make_symlink, open_directory_path, open_node, open_node_path,
+    read_link, remove_directory, rename, reopen, reopen_directory, stat, stat_at, statfs, unlink,
+};
+pub use identity::{Identity, Impersonated, impersonate, impersonates};
+pub use io::{
+    Allocate, allocate, read_at, read_up_to, sync_data, sync_directory, sync_filesystem, truncate,
+    write_at,
+};
+pub use list::{Entry, EntryKind, list};
+pub use process::{harden, raise_file_limit, worker_count};
+pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
+
+pub use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};
+
+use std::os::fd::{AsFd, AsRawFd as _};
+
+/// The path by which `/proc` reaches what `fd` refers to, for calls that take no `O_PATH` descriptor.
+fn proc_path(fd: impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}

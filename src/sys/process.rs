@@ -1,0 +1,46 @@
+//! What the process asks of the kernel for itself.
+
+use std::io;
+
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
+
+/// Keeps keys out of core dumps and other processes of the same user out of this one's memory.
+///
+/// # Errors
+/// Those of `prctl(2)` and `setrlimit(2)`.
+pub fn harden() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    Ok(setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?)
+}
+
+/// Raises the soft limit of open files to the hard one, and returns it.
+///
+/// # Errors
+/// Those of `setrlimit(2)`.
+pub fn raise_file_limit() -> io::Result<u64> {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?;
+    Ok(maximum.unwrap_or(u64::MAX))
+}
+
+/// How many threads serve requests: one a processor, at least two so that one slow request does not
+/// stop all others, and at most four, beyond which waking them costs more than they do.
+pub fn worker_count() -> usize {
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .clamp(2, 4)
+}
