@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timestamps, Uid, chmodat, chownat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat, chownat, futimens,
     linkat, mkdirat, mknodat, openat, readlinkat, renameat_with, statat, symlinkat, unlinkat,
     utimensat,
 };
@@ -238,4 +238,17 @@ pub fn change_owner(node: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::
 /// Those of `utimensat(2)`.
 pub fn change_times(node: impl AsFd, times: &Timestamps) -> io::Result<()> {
     Ok(utimensat(node, "", times, AtFlags::EMPTY_PATH)?)
+}
+
+/// Sets access and modification time back to what `before` says.
+///
+/// # Errors
+/// Those of `futimens(3)`.
+pub fn restore_times(file: impl AsFd, before: &Stat) -> io::Result<()> {
+    let time = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as _ };
+    let times = Timestamps {
+        last_access: time(before.st_atime, before.st_atime_nsec),
+        last_modification: time(before.st_mtime, before.st_mtime_nsec),
+    };
+    Ok(futimens(file, &times)?)
 }

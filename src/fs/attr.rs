@@ -1,0 +1,177 @@
+//! Attributes: what the backing node says, with the plaintext's size.
+
+use rustix::fs::FileType;
+
+use crate::audit::Event;
+use crate::format::{BackingLen, plain_len, stored_target_len};
+use crate::sys;
+
+use super::caller::Caller;
+use super::guard::{Action, Target};
+use super::inode::Inode;
+use super::{Damage, FileSystem, FsError, HandleId, Ino};
+
+/// Attributes of an inode.
+#[derive(Debug, Clone, Copy)]
+pub struct Attr {
+    /// The inode's number.
+    pub ino: Ino,
+    /// Plaintext length in bytes.
+    pub size: u64,
+    /// The backing node's own; its size is of ciphertext.
+    pub stat: sys::Stat,
+}
+
+/// A time to set.
+#[derive(Debug, Clone, Copy)]
+pub enum NewTime {
+    /// The present.
+    Now,
+    /// Seconds and nanoseconds since 1970.
+    At(i64, u32),
+}
+
+/// What to change; what is `None` stays.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Change {
+    /// Permissions: the lower twelve bits.
+    pub mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+    /// Length in bytes.
+    pub size: Option<u64>,
+    /// Time of last access.
+    pub accessed: Option<NewTime>,
+    /// Time of last modification.
+    pub modified: Option<NewTime>,
+    /// The handle that the change comes through, if any.
+    pub handle: Option<HandleId>,
+}
+
+impl Change {
+    /// What the kernel sends of its own accord when it writes cached pages back.
+    fn only_modified(&self) -> bool {
+        self.modified.is_some()
+            && self.mode.is_none()
+            && self.uid.is_none()
+            && self.gid.is_none()
+            && self.size.is_none()
+            && self.accessed.is_none()
+    }
+}
+
+impl Change {
+    /// The change in an audit record.
+    fn describe<'a>(&self, mut event: Event<'a>) -> Event<'a> {
+        if let Some(mode) = self.mode {
+            event = event.parameter("mode", format!("{:04o}", mode & 0o7777));
+        }
+        for (name, id) in [("uid", self.uid), ("gid", self.gid)] {
+            if let Some(id) = id {
+                event = event.parameter(name, id);
+            }
+        }
+        for (name, time) in [("accessed", self.accessed), ("modified", self.modified)] {
+            if time.is_some() {
+                event = event.parameter(name, true);
+            }
+        }
+        event
+    }
+}
+
+impl FileSystem {
+    /// The attributes of `ino`.
+    ///
+    /// # Errors
+    /// When the backing node cannot be reached.
+    pub fn get_attr(&self, ino: Ino) -> Result<Attr, FsError> {
+        let inode = self.inodes.get(ino)?;
+        let stat = sys::stat(&*self.inodes.descriptor(&inode)?)?;
+        self.attr(&inode, stat)
+    }
+
+    /// Changes attributes and returns the new ones.
+    ///
+    /// # Errors
+    /// Policy, the key service (for a length), or the backing filesystem.
+    pub fn set_attr(&self, caller: Caller, ino: Ino, change: &Change) -> Result<Attr, FsError> {
+        self.refuse_if_read_only()?;
+        let inode = self.inodes.get(ino)?;
+        let descriptor = self.inodes.descriptor(&inode)?;
+        let who = self.guard.identify(caller);
+        let target = Target::of(&inode);
+
+        let is_open_for_writing = || inode.open.lock().write_recorded;
+        if !(change.only_modified() && is_open_for_writing()) {
+            if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
+                let attempt = self.guard.attempt("SetSecurity", &who, &target);
+                let allowed = attempt.check(Action::SetSecurity)?;
+                attempt.record(&allowed, |event| change.describe(event))?;
+            } else if change.size.is_none() {
+                let attempt = self.guard.attempt("SetAttr", &who, &target);
+                let allowed = attempt.check(Action::SetAttr)?;
+                attempt.record(&allowed, |event| change.describe(event))?;
+            }
+        }
+        if let Some(size) = change.size {
+            self.set_length(&who, &inode, size)?;
+        }
+        if change.uid.is_some() || change.gid.is_some() {
+            sys::change_owner(&*descriptor, change.uid, change.gid)?;
+            self.drop_capability(&inode, &descriptor)?;
+        }
+        if let Some(mode) = change.mode {
+            sys::change_mode(&*descriptor, mode)?;
+        }
+        if change.accessed.is_some() || change.modified.is_some() {
+            let times = sys::Timestamps {
+                last_access: timespec(change.accessed),
+                last_modification: timespec(change.modified),
+            };
+            sys::change_times(&*descriptor, &times)?;
+        }
+        self.attr(&inode, sys::stat(&*descriptor)?)
+    }
+
+    pub(super) fn refuse_if_read_only(&self) -> Result<(), FsError> {
+        if self.options.read_only { Err(rustix::io::Errno::ROFS.into()) } else { Ok(()) }
+    }
+
+    pub(super) fn attr(&self, inode: &Inode, stat: sys::Stat) -> Result<Attr, FsError> {
+        let stored = stat.st_size.unsigned_abs();
+        let size = match inode.kind {
+            FileType::RegularFile => match &inode.open.lock().content {
+                Some(content) => content.length(),
+                // What no plaintext has as its size is told when it is opened: as long as that, it
+                // can still be removed.
+                None => plain_len(BackingLen(stored)).unwrap_or(0),
+            },
+            FileType::Symlink => self.target_len(inode, &stat)?,
+            _ => stored,
+        };
+        Ok(Attr { ino: inode.ino, size, stat })
+    }
+
+    fn target_len(&self, inode: &Inode, stat: &sys::Stat) -> Result<u64, FsError> {
+        let stored = stat.st_size.unsigned_abs() as usize;
+        if stored == 33 {
+            // "@" and 32 digits: no base64url text has this length.
+            return Ok(self.read_target(inode)?.len() as u64);
+        }
+        // The length decides alone; the target is checked when it is read.
+        let len = stored_target_len(stored).ok_or(Damage::Target)?;
+        Ok(len as u64)
+    }
+}
+
+fn timespec(time: Option<NewTime>) -> sys::Timespec {
+    let (tv_sec, tv_nsec) = match time {
+        None => (0, sys::UTIME_OMIT),
+        Some(NewTime::Now) => (0, sys::UTIME_NOW),
+        Some(NewTime::At(seconds, nanoseconds)) => (seconds, nanoseconds.into()),
+    };
+    sys::Timespec { tv_sec, tv_nsec }
+}

@@ -1,0 +1,440 @@
+//! The content of an open file: plaintext ranges to sealed blocks and back.
+//!
+//! One [`Content`] serves all handles of an inode. Its lock covers header, length and data.
+
+use std::cell::RefCell;
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
+
+use crate::crypto::derive::FileKeys;
+use crate::format::{
+    BLOCK_LEN, BlockBinding, BlockIndex, CopySlot, Header, SEALED_BLOCK_LEN, SealedSpan,
+    backing_len, open_block, seal_block,
+};
+use crate::sys;
+
+use super::{Damage, FsError};
+
+thread_local! {
+    /// Sealed bytes on their way in or out: grows to the largest request and is then reused.
+    static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// An open file's content.
+pub(super) struct Content {
+    file: OwnedFd,
+    keys: Arc<FileKeys>,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// The newest header copy on disk, and its place.
+    header: Header,
+    slot: CopySlot,
+    /// Plaintext length now; the header's is that of its writing.
+    length: u64,
+    /// Blocks were written since the last sync.
+    unsynced: bool,
+}
+
+impl State {
+    fn is_stale(&self) -> bool {
+        self.header.length != self.length
+    }
+}
+
+impl Content {
+    /// The content behind `file`, whose newest authentic header copy is `header` in `slot`.
+    pub(super) fn new(file: OwnedFd, keys: Arc<FileKeys>, header: Header, slot: CopySlot) -> Self {
+        let length = header.length;
+        Self { file, keys, state: RwLock::new(State { header, slot, length, unsynced: false }) }
+    }
+
+    pub(super) fn length(&self) -> u64 {
+        self.state.read().length
+    }
+
+    pub(super) fn keys(&self) -> &Arc<FileKeys> {
+        &self.keys
+    }
+
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Reads up to `len` bytes from `offset` into `plaintext`, which is emptied first.
+    pub(super) fn read(
+        &self,
+        offset: u64,
+        len: usize,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<(), FsError> {
+        plaintext.clear();
+        let state = self.state.read();
+        let range = offset..offset.saturating_add(len as u64).min(state.length);
+        if range.is_empty() {
+            return Ok(());
+        }
+        plaintext.resize((range.end - range.start) as usize, 0);
+        self.read_range(&state, &range, plaintext)
+    }
+
+    fn read_range(
+        &self,
+        state: &State,
+        range: &Range<u64>,
+        plaintext: &mut [u8],
+    ) -> Result<(), FsError> {
+        let span = SealedSpan::covering(range);
+        let mut binding = BlockBinding::new(&state.header.file);
+        SEALED.with_borrow_mut(|sealed| {
+            sealed.resize(span.sealed_len(state.length), 0);
+            let read = sys::read_up_to(&self.file, sealed, span.first.backing_offset().0)?;
+            if read < sealed.len() {
+                let missing = BlockIndex(span.first.0 + (read / SEALED_BLOCK_LEN) as u64);
+                return Err(Damage::Missing(missing).into());
+            }
+            let mut edge = [0; BLOCK_LEN];
+            for (index, sealed) in span.blocks().zip(sealed.chunks(SEALED_BLOCK_LEN)) {
+                let len = index.plain_len_within(state.length);
+                let wanted = Wanted::of(index, len, range);
+                let target = &mut plaintext[wanted.in_range];
+                if target.len() == len {
+                    open_or_hole(state, &self.keys, &mut binding, index, sealed, target)?;
+                } else {
+                    let edge = &mut edge[..len];
+                    open_or_hole(state, &self.keys, &mut binding, index, sealed, edge)?;
+                    target.copy_from_slice(&edge[wanted.in_block]);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes `data` at `offset`, making the file longer where it reaches beyond the end.
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), FsError> {
+        let range = offset..offset.saturating_add(data.len() as u64);
+        backing_len(range.end)?;
+        if range.is_empty() {
+            return Ok(());
+        }
+        let mut state = self.state.write();
+        if offset > state.length {
+            self.fill_gap(&mut state, offset)?;
+        }
+        self.write_range(&mut state, &range, data)
+    }
+
+    /// Sets the length: what is cut off is gone, what is added reads as zeros.
+    pub(super) fn set_length(&self, length: u64) -> Result<(), FsError> {
+        backing_len(length)?;
+        let mut state = self.state.write();
+        if length >= state.length { self.grow(&mut state, length) } else { self.shrink(&mut state, length) }
+    }
+
+    /// Makes `range` read as zeros, giving back the space of whole blocks. What lies beyond the end
+    /// stays beyond it.
+    pub(super) fn zero(&self, range: Range<u64>) -> Result<(), FsError> {
+        let mut state = self.state.write();
+        let range = range.start..range.end.min(state.length);
+        if range.is_empty() {
+            return Ok(());
+        }
+        let block = BLOCK_LEN as u64;
+        let whole_start = range.start.next_multiple_of(block);
+        let whole_end =
+            if range.end == state.length { range.end } else { range.end / block * block };
+        if whole_start >= whole_end {
+            return self.write_zeros(&mut state, range);
+        }
+        self.mark_sparse(&mut state)?;
+        let whole = SealedSpan::covering(&(whole_start..whole_end));
+        sys::allocate(
+            &self.file,
+            sys::Allocate::PunchHole,
+            whole.first.backing_offset().0,
+            whole.sealed_len(state.length) as u64,
+        )?;
+        state.unsynced = true;
+        self.write_zeros(&mut state, range.start..whole_start)?;
+        self.write_zeros(&mut state, whole_end..range.end)
+    }
+
+    /// Reserves space for `range`; makes the file as long as it reaches unless `keep_length`.
+    pub(super) fn reserve(&self, range: Range<u64>, keep_length: bool) -> Result<(), FsError> {
+        let end = backing_len(range.end)?.0;
+        let mut state = self.state.write();
+        let start = BlockIndex::of(range.start).backing_offset().0;
+        sys::allocate(&self.file, sys::Allocate::KeepSize, start, end - start)?;
+        if !keep_length && range.end > state.length { self.grow(&mut state, range.end) } else { Ok(()) }
+    }
+
+    /// Makes data and header durable; whether anything had to be.
+    pub(super) fn sync(&self) -> Result<(), FsError> {
+        let state = self.state.upgradable_read();
+        if state.is_stale() || (state.unsynced && !state.header.synced) || !state.header.synced {
+            let mut state = RwLockUpgradableReadGuard::upgrade(state);
+            self.write_header(&mut state, |header| header.synced = true)?;
+            self.sync_data(&mut state)
+        } else if state.unsynced {
+            self.sync_data(&mut RwLockUpgradableReadGuard::upgrade(state))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn sync_data(&self, state: &mut RwLockWriteGuard<'_, State>) -> Result<(), FsError> {
+        sys::sync_data(&self.file)?;
+        state.unsynced = false;
+        Ok(())
+    }
+
+    /// Writes the header if it no longer tells the length. Due before the last handle goes.
+    pub(super) fn settle_header(&self) -> Result<(), FsError> {
+        let mut state = self.state.write();
+        if state.is_stale() { self.write_header(&mut state, |header| header.synced = false) } else { Ok(()) }
+    }
+
+    /// What the newest header copy on disk says.
+    pub(super) fn header(&self) -> Header {
+        self.state.read().header.clone()
+    }
+
+    fn grow(&self, state: &mut State, length: u64) -> Result<(), FsError> {
+        if length == state.length {
+            return Ok(());
+        }
+        let last = BlockIndex::of(state.length);
+        let full = last.start() + BLOCK_LEN as u64;
+        if state.length > last.start() {
+            // The last block is short: zeros are sealed into it, up to its end or the new length.
+            self.write_zeros(state, state.length..length.min(full))?;
+        }
+        if length > state.length {
+            self.mark_sparse(state)?;
+            sys::truncate(&self.file, backing_len(length)?.0)?;
+            state.length = length;
+            state.unsynced = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the file end at the start of the block of `offset`, or in that block already.
+    fn fill_gap(&self, state: &mut State, offset: u64) -> Result<(), FsError> {
+        let start = BlockIndex::of(offset).start();
+        if start > state.length { self.grow(state, start) } else { Ok(()) }
+    }
+
+    fn shrink(&self, state: &mut State, length: u64) -> Result<(), FsError> {
+        let last = BlockIndex::of(length);
+        let keep = (length - last.start()) as usize;
+        let mut sealed = Vec::new();
+        if keep > 0 {
+            // A shorter last block is another block: sealed anew.
+            let mut block = vec![0; keep];
+            self.read_range(state, &(last.start()..length), &mut block)?;
+            sealed = self.seal(state, last, &block);
+        }
+        sys::truncate(&self.file, backing_len(length)?.0)?;
+        state.length = length;
+        state.unsynced = true;
+        if keep > 0 {
+            sys::write_at(&self.file, &sealed, last.backing_offset().0)?;
+        }
+        Ok(())
+    }
+
+    fn seal(&self, state: &State, index: BlockIndex, plaintext: &[u8]) -> Vec<u8> {
+        let mut sealed = vec![0; plaintext.len() + SEALED_BLOCK_LEN - BLOCK_LEN];
+        let mut binding = BlockBinding::new(&state.header.file);
+        seal_block(&self.keys.content, &mut binding, index, plaintext, &mut sealed);
+        sealed
+    }
+
+    fn write_zeros(&self, state: &mut State, range: Range<u64>) -> Result<(), FsError> {
+        if range.is_empty() {
+            return Ok(());
+        }
+        // Called for parts of one block, or of two neighbours.
+        let zeros = [0; 2 * BLOCK_LEN];
+        let len = (range.end - range.start) as usize;
+        self.write_range(state, &range, &zeros[..len])
+    }
+
+    /// Writes `data` over `range`, which begins at or before the end of the file's last block.
+    fn write_range(
+        &self,
+        state: &mut State,
+        range: &Range<u64>,
+        data: &[u8],
+    ) -> Result<(), FsError> {
+        let length = state.length.max(range.end);
+        let span = SealedSpan::covering(range);
+        let mut binding = BlockBinding::new(&state.header.file);
+        // The old last block, if this write makes it longer: to be put back should the write fail.
+        let replaced = self.short_last_block(state, &span, length)?;
+        let result = SEALED.with_borrow_mut(|sealed| {
+            sealed.resize(span.sealed_len(length), 0);
+            let mut edge = [0; BLOCK_LEN];
+            // Edges are read before anything is sealed: they share the buffer of sealed bytes.
+            let edges = self.read_edges(state, &span, range, sealed)?;
+            for (index, sealed) in span.blocks().zip(sealed.chunks_mut(SEALED_BLOCK_LEN)) {
+                let len = index.plain_len_within(length);
+                let wanted = Wanted::of(index, len, range);
+                let source = &data[wanted.in_range];
+                if source.len() == len {
+                    seal_block(&self.keys.content, &mut binding, index, source, sealed);
+                } else {
+                    let edge = &mut edge[..len];
+                    edge.fill(0);
+                    if let Some((_, old)) = edges.iter().find(|(edge, _)| *edge == index) {
+                        edge[..old.len()].copy_from_slice(old);
+                    }
+                    edge[wanted.in_block].copy_from_slice(source);
+                    seal_block(&self.keys.content, &mut binding, index, edge, sealed);
+                }
+            }
+            Ok::<_, FsError>(sys::write_at(&self.file, sealed, span.first.backing_offset().0)?)
+        });
+        state.unsynced = true;
+        if result.is_err() && length > state.length {
+            self.undo_growth(state, replaced);
+        } else if result.is_ok() {
+            state.length = length;
+        }
+        result
+    }
+
+    /// The plaintext of the first and last block of `span`, where `range` covers them in part and
+    /// they exist. `sealed` is scratch space.
+    fn read_edges(
+        &self,
+        state: &State,
+        span: &SealedSpan,
+        range: &Range<u64>,
+        sealed: &mut [u8],
+    ) -> Result<Vec<(BlockIndex, Vec<u8>)>, FsError> {
+        let last = BlockIndex(span.first.0 + span.count - 1);
+        let mut edges = Vec::new();
+        for index in [span.first, last] {
+            let len = index.plain_len_within(state.length);
+            let covered = range.start <= index.start() && index.start() + len as u64 <= range.end;
+            if len == 0 || covered || edges.iter().any(|(edge, _)| *edge == index) {
+                continue;
+            }
+            let scratch = &mut sealed[..len + SEALED_BLOCK_LEN - BLOCK_LEN];
+            match sys::read_at(&self.file, scratch, index.backing_offset().0) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Damage::Missing(index).into());
+                }
+                other => other?,
+            }
+            let mut block = vec![0; len];
+            let mut binding = BlockBinding::new(&state.header.file);
+            open_or_hole(state, &self.keys, &mut binding, index, scratch, &mut block)?;
+            edges.push((index, block));
+        }
+        Ok(edges)
+    }
+
+    fn short_last_block(
+        &self,
+        state: &State,
+        span: &SealedSpan,
+        new_length: u64,
+    ) -> Result<Option<(BlockIndex, Vec<u8>)>, FsError> {
+        let last = BlockIndex::of(state.length);
+        let len = last.plain_len_within(state.length);
+        if len == 0 || new_length <= state.length || span.first != last {
+            return Ok(None);
+        }
+        let mut sealed = vec![0; len + SEALED_BLOCK_LEN - BLOCK_LEN];
+        let read = sys::read_up_to(&self.file, &mut sealed, last.backing_offset().0)?;
+        Ok((read == sealed.len()).then_some((last, sealed)))
+    }
+
+    /// A write beyond the end failed half-way (no space, quota): the file ends where it did.
+    fn undo_growth(&self, state: &State, replaced: Option<(BlockIndex, Vec<u8>)>) {
+        let undone = || -> io::Result<()> {
+            if let Some((index, sealed)) = replaced {
+                sys::write_at(&self.file, &sealed, index.backing_offset().0)?;
+            }
+            let length = backing_len(state.length).map_err(io::Error::other)?;
+            sys::truncate(&self.file, length.0)
+        };
+        if let Err(error) = undone() {
+            tracing::error!(file = %state.header.file, %error, "a failed write could not be undone");
+        }
+    }
+
+    /// The flag goes to disk before the first hole is made, so that a kill between keeps the hole
+    /// readable.
+    fn mark_sparse(&self, state: &mut State) -> Result<(), FsError> {
+        if state.header.sparse {
+            return Ok(());
+        }
+        self.write_header(state, |header| {
+            header.sparse = true;
+            header.synced = false;
+        })
+    }
+
+    fn write_header(
+        &self,
+        state: &mut State,
+        change: impl FnOnce(&mut Header),
+    ) -> Result<(), FsError> {
+        let mut header = state.header.clone();
+        header.length = state.length;
+        header.generation += 1;
+        change(&mut header);
+        let slot = state.slot.for_update(state.header.synced);
+        let copy = header.encode(&self.keys.header).map_err(Damage::Header)?;
+        // The file's times are its content's: a header of ours does not change them.
+        let before = sys::stat(&self.file)?;
+        sys::write_at(&self.file, &copy, slot.offset())?;
+        state.header = header;
+        state.slot = slot;
+        sys::restore_times(&self.file, &before)?;
+        Ok(())
+    }
+}
+
+/// The part of a block that a range wants, seen from the range and from the block.
+struct Wanted {
+    in_range: Range<usize>,
+    in_block: Range<usize>,
+}
+
+impl Wanted {
+    fn of(index: BlockIndex, len: usize, range: &Range<u64>) -> Self {
+        let start = range.start.max(index.start());
+        let end = range.end.min(index.start() + len as u64);
+        Self {
+            in_range: (start - range.start) as usize..(end - range.start) as usize,
+            in_block: (start - index.start()) as usize..(end - index.start()) as usize,
+        }
+    }
+}
+
+fn open_or_hole(
+    state: &State,
+    keys: &FileKeys,
+    binding: &mut BlockBinding,
+    index: BlockIndex,
+    sealed: &[u8],
+    plaintext: &mut [u8],
+) -> Result<(), FsError> {
+    // A nonce of zeros is drawn once in 2^192: the first bytes decide, the rest is looked at for holes.
+    let is_hole = sealed.starts_with(&[0; 8]) && sealed.iter().all(|&byte| byte == 0);
+    if is_hole && state.header.sparse {
+        plaintext.fill(0);
+        return Ok(());
+    }
+    open_block(&keys.content, binding, index, sealed, plaintext)
+        .map_err(|_| Damage::Block(index).into())
+}

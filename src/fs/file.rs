@@ -1,0 +1,570 @@
+//! Files: creating, opening, reading, writing, making durable, closing.
+
+use std::io;
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bitflags::bitflags;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::format::{BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len};
+use crate::keyring::KeyringError;
+use crate::policy::Allowed;
+use crate::sys;
+
+use super::caller::{Caller, Who};
+use super::content::Content;
+use super::guard::{Action, Target};
+use super::handle::HandleId;
+use super::inode::{Inode, Open};
+use super::node::Parent;
+use super::{Attr, Damage, FileSystem, FsError, Ino};
+
+bitflags! {
+    /// What a file is opened for.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub struct OpenFlags: u8 {
+        /// To read.
+        const READ = 1;
+        /// To write.
+        const WRITE = 2;
+        /// To write at the end only.
+        const APPEND = 4;
+        /// Emptied first.
+        const TRUNCATE = 8;
+        /// To run.
+        const EXECUTE = 16;
+    }
+}
+
+impl OpenFlags {
+    /// The rows of DESIGN's table for these flags.
+    fn actions(self) -> impl Iterator<Item = Action> {
+        let writes = self.intersects(Self::WRITE | Self::TRUNCATE);
+        let appends = self.contains(Self::APPEND) && !self.contains(Self::TRUNCATE);
+        [
+            (self.contains(Self::EXECUTE), Action::Execute),
+            (self.contains(Self::READ) && !self.contains(Self::EXECUTE), Action::Read),
+            (writes && appends, Action::Append),
+            (writes && !appends, Action::Write),
+        ]
+        .into_iter()
+        .filter_map(|(asked, action)| asked.then_some(action))
+    }
+
+    fn describe(self) -> String {
+        self.iter_names().map(|(name, _)| name.to_lowercase()).collect::<Vec<_>>().join(",")
+    }
+}
+
+/// An opened file.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// The handle.
+    pub handle: HandleId,
+}
+
+pub(super) struct FileHandle {
+    inode: Arc<Inode>,
+    content: Arc<Content>,
+    who: Who,
+    /// The path it was opened by, for the records of this handle.
+    target: Target,
+    read: AtomicU64,
+    written: AtomicU64,
+    read_recorded: AtomicBool,
+}
+
+impl FileSystem {
+    /// Creates and opens a file.
+    ///
+    /// # Errors
+    /// Policy, the key service, or the backing filesystem; `EEXIST` when the name is taken.
+    pub fn create(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+        flags: OpenFlags,
+    ) -> Result<(Attr, Opened), FsError> {
+        let who = self.guard.identify(caller);
+        let parent = self.parent(parent)?;
+        let target = Target::path(parent.path_of(name)?);
+        let (inode, content) = self.new_file(&who, &parent, name, mode, umask, &target)?;
+        {
+            let mut open = inode.open.lock();
+            open.content = Some(content.clone());
+            open.handles += 1;
+        }
+        // From here the file has an inode: the attributes cannot fail for want of it.
+        let stat = sys::stat(content.file())?;
+        let attr = self.attr(&inode, stat)?;
+        let handle = self.files.insert(FileHandle {
+            inode,
+            content,
+            who,
+            target,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            read_recorded: AtomicBool::new(!flags.contains(OpenFlags::READ)),
+        });
+        Ok((attr, Opened { handle }))
+    }
+
+    /// Creates a file without opening it (`mknod(2)`).
+    pub(super) fn create_closed(
+        &self,
+        who: &Who,
+        parent: &Parent,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+    ) -> Result<Attr, FsError> {
+        let target = Target::path(parent.path_of(name)?);
+        let (inode, content) = self.new_file(who, parent, name, mode, umask, &target)?;
+        self.attr(&inode, sys::stat(content.file())?)
+    }
+
+    fn new_file(
+        &self,
+        who: &Who,
+        parent: &Parent,
+        name: &[u8],
+        mode: u32,
+        umask: u32,
+        target: &Target,
+    ) -> Result<(Arc<Inode>, Arc<Content>), FsError> {
+        self.refuse_if_read_only()?;
+        let attempt = self.guard.attempt("Create", who, target);
+        let allowed = attempt.check(Action::Create)?;
+        let stored = self.stored(parent, name)?;
+        let id = FileId::generate();
+        let key = &self.config.key_arn;
+        let generated = self.keyring.generate(&allowed, &who.for_key_service(), key, id);
+        let (keys, slot) = attempt.finish(generated.map_err(FsError::from))?;
+        let header = new_header(id, slot);
+        let copy = header.encode(&keys.header).map_err(Damage::Header)?;
+
+        let mode = self.mode_for(parent, mode, umask)?;
+        self.write_sidecar(parent, &stored)?;
+        let file = {
+            let _identity = sys::impersonate(who.identity())?;
+            sys::create_file(&*parent.descriptor, stored.entry(), mode)?
+        };
+        let made = || {
+            sys::write_at(&file, &copy, CopySlot::First.offset())?;
+            sys::truncate(&file, HEADER_LEN as u64)?;
+            let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
+            let stat = sys::stat(&file)?;
+            attempt.record(&allowed, |event| {
+                event.file_id(id.to_string()).key(&*header.key.key_arn)
+            })?;
+            self.inodes.remember(parent.link(name, &stored), &stat, descriptor)
+        };
+        match made() {
+            Ok(inode) => {
+                *inode.file.lock() = Some(id);
+                let content = Content::new(file, keys, header, CopySlot::First);
+                Ok((inode, Arc::new(content)))
+            }
+            Err(error) => {
+                self.take_back(parent, &stored);
+                Err(error)
+            }
+        }
+    }
+
+    /// A file that could not be finished, or not be recorded, was never there.
+    fn take_back(&self, parent: &Parent, stored: &StoredName) {
+        if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
+            tracing::error!(%error, "a file that could not be created could not be removed either");
+        } else {
+            self.remove_sidecar(parent, stored);
+        }
+    }
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// Policy, the key service, an integrity failure, or the backing filesystem.
+    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<Opened, FsError> {
+        if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
+            self.refuse_if_read_only()?;
+        }
+        let inode = self.inodes.get(ino)?;
+        if inode.kind != FileType::RegularFile {
+            return Err(Errno::INVAL.into());
+        }
+        let who = self.guard.identify(caller);
+        let target = Target::of(&inode);
+        let attempt = self.guard.attempt("Open", &who, &target);
+        let mut allowed = None;
+        for action in flags.actions() {
+            allowed = Some(attempt.check(action)?);
+        }
+        let allowed = match allowed {
+            Some(allowed) => allowed,
+            // Neither to read nor to write (access mode 3): what an `ioctl` might want, as reading.
+            None => attempt.check(Action::Read)?,
+        };
+        let content =
+            attempt.finish(self.acquire(&who, &allowed, &inode, flags.contains(OpenFlags::TRUNCATE)))?;
+        let opened = || {
+            let id = content.header().file.to_string();
+            attempt.record(&allowed, |event| {
+                let event = event.file_id(id).parameter("flags", flags.describe());
+                if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) { event } else { event.read_only() }
+            })?;
+            if flags.contains(OpenFlags::TRUNCATE) && content.length() > 0 {
+                content.set_length(0)?;
+                self.drop_privileges(&who, &inode)?;
+            }
+            Ok(())
+        };
+        if let Err(error) = opened() {
+            self.let_go(&inode)?;
+            return Err(error);
+        }
+        let handle = self.files.insert(FileHandle {
+            inode,
+            content,
+            who,
+            target,
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            read_recorded: AtomicBool::new(false),
+        });
+        Ok(Opened { handle })
+    }
+
+    /// Reads up to `len` bytes from `offset` into `plaintext`, which is emptied first.
+    ///
+    /// # Errors
+    /// An integrity failure, or the backing filesystem.
+    pub fn read(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        len: usize,
+        plaintext: &mut Vec<u8>,
+    ) -> Result<(), FsError> {
+        let handle = self.files.get(handle)?;
+        let attempt = self.guard.attempt("Read", &handle.who, &handle.target);
+        attempt.finish(handle.content.read(offset, len, plaintext))?;
+        handle.read.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        if self.options.strict_audit || !handle.read_recorded.swap(true, Ordering::Relaxed) {
+            attempt.record_use(|event| {
+                event.parameter("offset", offset).parameter("bytes", plaintext.len() as u64).read_only()
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes `data` at `offset`. `kills_privileges` as the kernel says: set-user-id and set-group-id
+    /// bits go.
+    ///
+    /// # Errors
+    /// An integrity failure in a block that is written in part, or the backing filesystem.
+    pub fn write(
+        &self,
+        handle: HandleId,
+        offset: u64,
+        data: &[u8],
+        kills_privileges: bool,
+    ) -> Result<(), FsError> {
+        let handle = self.files.get(handle)?;
+        let attempt = self.guard.attempt("Write", &handle.who, &handle.target);
+        let first = !std::mem::replace(&mut handle.inode.open.lock().write_recorded, true);
+        if first {
+            let descriptor = self.inodes.descriptor(&handle.inode)?;
+            self.drop_capability(&handle.inode, &descriptor)?;
+        }
+        if kills_privileges {
+            self.drop_set_id_bits(&handle.inode)?;
+        }
+        if first || self.options.strict_audit {
+            attempt.record_use(|event| {
+                event.parameter("offset", offset).parameter("bytes", data.len() as u64)
+            })?;
+        }
+        attempt.finish(handle.content.write(offset, data))?;
+        handle.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sets a file's length; policy is asked, with or without a handle.
+    pub(super) fn set_length(
+        &self,
+        who: &Who,
+        inode: &Arc<Inode>,
+        length: u64,
+    ) -> Result<(), FsError> {
+        if inode.kind != FileType::RegularFile {
+            return Err(Errno::INVAL.into());
+        }
+        let target = Target::of(inode);
+        let attempt = self.guard.attempt("Truncate", who, &target);
+        let allowed = attempt.check(Action::Write)?;
+        let content = attempt.finish(self.acquire(who, &allowed, inode, length == 0))?;
+        let cut = || {
+            attempt.record(&allowed, |event| event.parameter("length", length))?;
+            attempt.finish(content.set_length(length))?;
+            self.drop_privileges(who, inode)
+        };
+        let result = cut();
+        self.let_go(inode)?;
+        result
+    }
+
+    /// Reserves, zeroes or punches a range of an open file (`fallocate(2)`).
+    ///
+    /// # Errors
+    /// `EOPNOTSUPP` for a mode that is not one of these; policy; the backing filesystem.
+    pub fn allocate(
+        &self,
+        caller: Caller,
+        handle: HandleId,
+        range: Range<u64>,
+        mode: Allocation,
+    ) -> Result<(), FsError> {
+        self.refuse_if_read_only()?;
+        let handle = self.files.get(handle)?;
+        let who = self.guard.identify(caller);
+        let attempt = self.guard.attempt("Allocate", &who, &handle.target);
+        let allowed = attempt.check(Action::Write)?;
+        attempt.record(&allowed, |event| {
+            event.parameter("offset", range.start).parameter("bytes", range.end - range.start)
+        })?;
+        let content = &handle.content;
+        attempt.finish(match mode {
+            Allocation::Reserve { keep_length } => content.reserve(range, keep_length),
+            Allocation::Punch => content.zero(range),
+            Allocation::Zero { keep_length } => {
+                if !keep_length && range.end > content.length() {
+                    content.set_length(range.end)?;
+                }
+                content.zero(range)
+            }
+        })?;
+        self.drop_privileges(&who, &handle.inode)
+    }
+
+    /// Makes an open file durable: its data and header, and every directory record and name file
+    /// above it that this mount made.
+    ///
+    /// # Errors
+    /// The backing filesystem.
+    pub fn fsync(&self, handle: HandleId) -> Result<(), FsError> {
+        let handle = self.files.get(handle)?;
+        if let Some(link) = handle.inode.link() {
+            self.sync_names(&link.parent)?;
+        }
+        if self.options.read_only { Ok(()) } else { handle.content.sync() }
+    }
+
+    /// Makes durable what this mount made to find the names of `directory` and above again.
+    pub(super) fn sync_names(&self, directory: &Arc<Inode>) -> Result<(), FsError> {
+        let mut next = Some(directory.clone());
+        while let Some(inode) = next.take() {
+            let names = std::mem::take(&mut *inode.unsynced.lock());
+            if !names.is_empty() {
+                let descriptor = self.inodes.descriptor(&inode)?;
+                for name in names {
+                    match sys::open_node_path(&*descriptor, &name, sys::Access::Read) {
+                        Ok(file) => sys::sync_data(&file)?,
+                        // Removed since: nothing depends on it any more.
+                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                        Err(error) => {
+                            inode.unsynced.lock().push(name);
+                            return Err(error.into());
+                        }
+                    }
+                }
+                sys::sync_directory(&sys::reopen_directory(&*descriptor)?)?;
+            }
+            next = inode.link().map(|link| link.parent);
+        }
+        Ok(())
+    }
+
+    /// Closes a handle; with the last one the header is brought up to date.
+    ///
+    /// # Errors
+    /// When the header or the record cannot be written; the handle is closed all the same.
+    pub fn close(&self, handle: HandleId) -> Result<(), FsError> {
+        let handle = self.files.remove(handle)?;
+        let closed = self.let_go(&handle.inode);
+        let attempt = self.guard.attempt("Close", &handle.who, &handle.target);
+        attempt.record_use(|event| {
+            event
+                .file_id(handle.content.header().file.to_string())
+                .parameter("bytesRead", handle.read.load(Ordering::Relaxed))
+                .parameter("bytesWritten", handle.written.load(Ordering::Relaxed))
+                .read_only()
+        })?;
+        closed
+    }
+
+    /// The content of `inode`, shared with its open handles; each success is matched by a
+    /// [`FileSystem::let_go`]. With `empty`, a damaged file is given a new header: it is about to
+    /// lose its content anyway.
+    fn acquire(
+        &self,
+        who: &Who,
+        allowed: &Allowed,
+        inode: &Arc<Inode>,
+        empty: bool,
+    ) -> Result<Arc<Content>, FsError> {
+        let mut open = inode.open.lock();
+        if let Some(content) = &open.content {
+            // The key plane is asked for every caller, also when the key is at hand.
+            self.keyring.unwrap(allowed, &who.for_key_service(), &content.header())?;
+            let content = content.clone();
+            open.handles += 1;
+            return Ok(content);
+        }
+        let content = match self.load(who, allowed, inode) {
+            Err(FsError::Integrity(damage)) if empty => {
+                tracing::warn!(%damage, "a damaged file is emptied and gets a new header");
+                self.replace_header(who, allowed, inode)?
+            }
+            other => other?,
+        };
+        let content = Arc::new(content);
+        open.content = Some(content.clone());
+        open.handles += 1;
+        Ok(content)
+    }
+
+    /// Gives back what [`FileSystem::acquire`] gave.
+    fn let_go(&self, inode: &Inode) -> Result<(), FsError> {
+        let mut open = inode.open.lock();
+        open.handles -= 1;
+        if open.handles > 0 {
+            return Ok(());
+        }
+        let Open { content, .. } = std::mem::take(&mut *open);
+        match content {
+            Some(content) if !self.options.read_only => content.settle_header(),
+            _ => Ok(()),
+        }
+    }
+
+    fn load(&self, who: &Who, allowed: &Allowed, inode: &Inode) -> Result<Content, FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
+        let (file, raw) = self.read_header(&descriptor)?;
+        let (slot, copy) = raw.newest();
+        let keys = match self.keyring.unwrap(allowed, &who.for_key_service(), copy.unverified()) {
+            Err(KeyringError::NotThisFiles(_)) => return Err(Damage::WrappedKey.into()),
+            other => other?,
+        };
+        let header = copy.authenticate(&keys.header).map_err(|_| Damage::ForgedHeader)?;
+        let backing = BackingLen(sys::stat(&file)?.st_size.unsigned_abs());
+        let backing = plain_len(backing);
+        if backing != Some(header.length) {
+            return Err(Damage::Length { header: header.length, backing }.into());
+        }
+        *inode.file.lock() = Some(header.file);
+        Ok(Content::new(file, keys, header, slot))
+    }
+
+    /// Opens the backing file and reads its header region.
+    pub(super) fn read_header(&self, node: &OwnedFd) -> Result<(OwnedFd, RawHeader), FsError> {
+        let file = self.open_backing(node)?;
+        let mut region = [0; HEADER_LEN];
+        let read = sys::read_up_to(&file, &mut region, 0)?;
+        let raw = RawHeader::parse(&region[..read]).map_err(Damage::Header)?;
+        if raw.has_damage() && !self.settling.is_lenient() {
+            return Err(Damage::Header(crate::format::HeaderError::Damaged).into());
+        }
+        Ok((file, raw))
+    }
+
+    fn open_backing(&self, node: &OwnedFd) -> Result<OwnedFd, FsError> {
+        if self.options.read_only {
+            return Ok(sys::reopen(node, sys::Access::Read)?);
+        }
+        match sys::reopen(node, sys::Access::ReadWrite) {
+            // An ordinary user's own file of mode 0400: it can be read, and writing is refused by
+            // the kernel before it gets here.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                Ok(sys::reopen(node, sys::Access::Read)?)
+            }
+            other => Ok(other?),
+        }
+    }
+
+    fn replace_header(
+        &self,
+        who: &Who,
+        allowed: &Allowed,
+        inode: &Inode,
+    ) -> Result<Content, FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
+        let file = self.open_backing(&descriptor)?;
+        let id = FileId::generate();
+        let key = &self.config.key_arn;
+        let (keys, slot) = self.keyring.generate(allowed, &who.for_key_service(), key, id)?;
+        let header = new_header(id, slot);
+        let copy = header.encode(&keys.header).map_err(Damage::Header)?;
+        sys::truncate(&file, 0)?;
+        sys::truncate(&file, HEADER_LEN as u64)?;
+        sys::write_at(&file, &copy, CopySlot::First.offset())?;
+        *inode.file.lock() = Some(id);
+        Ok(Content::new(file, keys, header, CopySlot::First))
+    }
+
+    /// Permissions of a new node: the umask counts unless the directory has a default ACL, which the
+    /// backing filesystem then applies.
+    pub(super) fn mode_for(&self, parent: &Parent, mode: u32, umask: u32) -> Result<u32, FsError> {
+        match sys::get_xattr(&*parent.descriptor, "system.posix_acl_default") {
+            Ok(_) => Ok(mode),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NODATA | Errno::OPNOTSUPP) => Ok(mode & !umask),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// What a change of content takes away from a file, unless root made it.
+    fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
+        self.drop_capability(inode, &descriptor)?;
+        if who.caller.uid == 0 { Ok(()) } else { self.drop_set_id_bits(inode) }
+    }
+
+    fn drop_set_id_bits(&self, inode: &Inode) -> Result<(), FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
+        let mode = sys::stat(&*descriptor)?.st_mode;
+        // Set-group-id without group execution once meant mandatory locking: the kernel keeps it.
+        let group = if mode & 0o010 == 0 { 0 } else { 0o2000 };
+        let kept = mode & !(0o4000 | group);
+        if kept == mode { Ok(()) } else { Ok(sys::change_mode(&*descriptor, kept)?) }
+    }
+}
+
+/// What `fallocate(2)` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Allocation {
+    /// Reserve space.
+    Reserve {
+        /// Even beyond the end, the length stays.
+        keep_length: bool,
+    },
+    /// Make a hole.
+    Punch,
+    /// Make it read as zeros.
+    Zero {
+        /// Even beyond the end, the length stays.
+        keep_length: bool,
+    },
+}
+
+fn new_header(file: FileId, key: KeySlot) -> Header {
+    Header { file, label: None, key, generation: 1, length: 0, synced: false, sparse: false }
+}

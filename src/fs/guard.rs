@@ -1,0 +1,367 @@
+//! Policy before an operation and the record after it: no operation of DESIGN's table gets by.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal};
+use crate::keyring::KeyringError;
+use crate::policy::{Allowed, Context, DenyReason, Denied, Document, Request, decide};
+
+use super::caller::{Caller, Who};
+use super::inode::Inode;
+use super::volume::Principals;
+use super::{FsError, TreePolicy};
+
+/// What the file plane is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Action {
+    Read,
+    Write,
+    Append,
+    Execute,
+    Create,
+    Delete,
+    Overwrite,
+    List,
+    SetSecurity,
+    SetAttr,
+}
+
+impl Action {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Read => "kmsfs:Read",
+            Self::Write => "kmsfs:Write",
+            Self::Append => "kmsfs:Append",
+            Self::Execute => "kmsfs:Execute",
+            Self::Create => "kmsfs:Create",
+            Self::Delete => "kmsfs:Delete",
+            Self::Overwrite => "kmsfs:Overwrite",
+            Self::List => "kmsfs:List",
+            Self::SetSecurity => "kmsfs:SetSecurity",
+            Self::SetAttr => "kmsfs:SetAttr",
+        }
+    }
+}
+
+/// What an operation is about: the plaintext path it came by, and other names of the same inode.
+#[derive(Debug, Clone)]
+pub(super) struct Target {
+    path: Vec<u8>,
+    others: Vec<Vec<u8>>,
+}
+
+impl Target {
+    /// A path that need not exist.
+    pub(super) fn path(path: Vec<u8>) -> Self {
+        Self { path, others: Vec::new() }
+    }
+
+    /// An inode, by all its known names. One without a name left has the empty path: only what is
+    /// allowed on the whole volume is allowed on it.
+    pub(super) fn of(inode: &Inode) -> Self {
+        let mut paths = inode.paths();
+        let path = if paths.is_empty() { Vec::new() } else { paths.swap_remove(0) };
+        Self { path, others: paths }
+    }
+
+    /// The same inode, reached by the name `path`.
+    pub(super) fn used_as(self, path: Vec<u8>) -> Self {
+        let others = [self.path].into_iter().chain(self.others).filter(|other| *other != path);
+        Self { others: others.collect(), path }
+    }
+}
+
+pub(super) struct Guard {
+    log: Log,
+    origin: Origin,
+    volume_arn: String,
+    policy: TreePolicy,
+    principals: Arc<Principals>,
+}
+
+impl Guard {
+    pub(super) fn new(
+        log: Log,
+        origin: Origin,
+        volume_arn: String,
+        policy: TreePolicy,
+        principals: Arc<Principals>,
+    ) -> Self {
+        Self { log, origin, volume_arn, policy, principals }
+    }
+
+    pub(super) fn identify(&self, caller: Caller) -> Who {
+        Who {
+            principal: (self.principals)(caller.uid, caller.gid),
+            caller,
+            shared_event: uuid::Uuid::new_v4().to_string(),
+        }
+    }
+
+    /// An operation called `name` in its record.
+    pub(super) fn attempt<'a>(
+        &'a self,
+        name: &'static str,
+        who: &'a Who,
+        target: &'a Target,
+    ) -> Attempt<'a> {
+        Attempt { guard: self, name, who, target }
+    }
+
+    /// Takes a changed tree policy into force.
+    pub(super) fn reload_policy(&self) {
+        if !self.policy.reload() {
+            return;
+        }
+        let event = Event::new(&self.origin, "PolicyChanged", service())
+            .resource(&*self.volume_arn, "AWS::KMSFS::Volume")
+            .administration();
+        let current = self.policy.current();
+        let event = match &*current {
+            Ok(document) => event.parameter("policy", document.source()),
+            Err(error) => {
+                tracing::error!(%error, "no tree policy is in force: everything is denied");
+                event.error("InvalidPolicy", error.to_string())
+            }
+        };
+        if let Err(error) = self.log.record(event) {
+            tracing::error!(%error, "a change of the tree policy could not be recorded");
+        }
+    }
+
+    /// Records something that the mount does on its own account.
+    pub(super) fn record_service(
+        &self,
+        name: &'static str,
+        with: impl for<'e> FnOnce(Event<'e>) -> Event<'e>,
+    ) -> Result<Recorded, FsError> {
+        let event = Event::new(&self.origin, name, service())
+            .resource(&*self.volume_arn, "AWS::KMSFS::Volume");
+        Ok(self.log.record(with(event))?)
+    }
+
+    /// Writes a last checkpoint.
+    pub(super) fn checkpoint(&self) -> Result<(), FsError> {
+        Ok(self.log.checkpoint()?)
+    }
+
+    fn decide(&self, who: &Who, action: Action, target: &Target) -> Result<Allowed, Refused> {
+        let policy = self.policy.current();
+        let Ok(document) = &*policy else { return Err(Refused::NoPolicy) };
+        let allowed = self.decide_path(document, who, action, &target.path)?;
+        for other in &target.others {
+            match self.decide_path(document, who, action, other) {
+                // A Deny at any name of a file counts; an Allow is asked for the name that was used.
+                Err(Refused::Policy(denied)) if denied.reason == DenyReason::ExplicitDeny => {
+                    return Err(Refused::Policy(denied));
+                }
+                _ => {}
+            }
+        }
+        Ok(allowed)
+    }
+
+    fn decide_path(
+        &self,
+        document: &Document,
+        who: &Who,
+        action: Action,
+        path: &[u8],
+    ) -> Result<Allowed, Refused> {
+        let resource = format!("{}/{}", self.volume_arn, escaped(path));
+        let context = Facts { caller: who.caller, path };
+        let request = Request {
+            principal: &who.principal,
+            action: action.name(),
+            resource: &resource,
+            context: &context,
+        };
+        decide(document, &[], &[], &request).map_err(Refused::Policy)
+    }
+}
+
+enum Refused {
+    NoPolicy,
+    Policy(Denied),
+}
+
+/// One operation: what is asked of policy, and what is recorded of it.
+pub(super) struct Attempt<'a> {
+    guard: &'a Guard,
+    name: &'static str,
+    who: &'a Who,
+    target: &'a Target,
+}
+
+impl<'a> Attempt<'a> {
+    /// Whether `action` is allowed. A denial is recorded here.
+    pub(super) fn check(&self, action: Action) -> Result<Allowed, FsError> {
+        self.check_on(action, self.target)
+    }
+
+    /// The same for another target than the operation's own.
+    pub(super) fn check_on(&self, action: Action, target: &Target) -> Result<Allowed, FsError> {
+        let refused = match self.guard.decide(self.who, action, target) {
+            Ok(allowed) => return Ok(allowed),
+            Err(refused) => refused,
+        };
+        let event = self.event().parameter("action", action.name());
+        let event = match &refused {
+            Refused::NoPolicy => event
+                .denied(Refusal::NoAllow, &[][..])
+                .error("AccessDenied", "no valid tree policy is in force"),
+            Refused::Policy(denied) => {
+                let reason = match denied.reason {
+                    DenyReason::ExplicitDeny => Refusal::ExplicitDeny,
+                    DenyReason::NoAllow => Refusal::NoAllow,
+                };
+                event
+                    .denied(reason, &denied.statements[..])
+                    .error("AccessDenied", denied.to_string())
+            }
+        };
+        self.guard.log.record(event)?;
+        Err(FsError::Denied)
+    }
+
+    /// Records that it is done, with what `with` adds. The caller's reply waits for this.
+    pub(super) fn record(
+        &self,
+        allowed: &'a Allowed,
+        with: impl FnOnce(Event<'a>) -> Event<'a>,
+    ) -> Result<Recorded, FsError> {
+        Ok(self.guard.log.record(with(self.event()).allowed(allowed.statements()))?)
+    }
+
+    /// Records the use of a right that was decided earlier, when the handle was opened.
+    pub(super) fn record_use(
+        &self,
+        with: impl FnOnce(Event<'a>) -> Event<'a>,
+    ) -> Result<Recorded, FsError> {
+        Ok(self.guard.log.record(with(self.event()))?)
+    }
+
+    /// Passes `result` on, and records what deserves it: a refusal of the key service, an integrity
+    /// failure.
+    pub(super) fn finish<T>(&self, result: Result<T, FsError>) -> Result<T, FsError> {
+        let Err(error) = &result else { return result };
+        let event = match error {
+            FsError::Key(KeyringError::Refused(refusal)) => self
+                .event()
+                .denied(Refusal::NoAllow, &[][..])
+                .error(refusal.code(), refusal.message().to_owned()),
+            FsError::Key(KeyringError::Unavailable(cause)) => {
+                self.event().error(cause.code(), cause.message().to_owned())
+            }
+            FsError::Integrity(_) | FsError::Key(_) => {
+                let path = String::from_utf8_lossy(&self.target.path);
+                tracing::error!(%path, %error, "integrity failure");
+                self.event_named("IntegrityFailure")
+                    .parameter("operation", self.name)
+                    .error("IntegrityFailure", error.to_string())
+                    .administration()
+            }
+            _ => return result,
+        };
+        self.guard.log.record(event)?;
+        result
+    }
+
+    fn event(&self) -> Event<'a> {
+        self.event_named(self.name)
+    }
+
+    fn event_named(&self, name: &'static str) -> Event<'a> {
+        let who = self.who;
+        let identity = Identity::user(&*who.principal.arn)
+            .ids(Some(who.caller.uid), Some(who.caller.gid));
+        Event::new(&self.guard.origin, name, identity)
+            .process(Process { pid: who.caller.pid, exe: None })
+            .resource(&*self.guard.volume_arn, "AWS::KMSFS::Volume")
+            .path(&self.target.path)
+            .shared_id(&*who.shared_event)
+    }
+}
+
+fn service() -> Identity<'static> {
+    Identity::of(crate::audit::IdentityKind::AwsService)
+}
+
+/// The condition keys of a file request. What needs `/proc` is read when a statement asks for it.
+struct Facts<'a> {
+    caller: Caller,
+    path: &'a [u8],
+}
+
+impl Context for Facts<'_> {
+    fn get(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let one = |value: String| Some(vec![Cow::Owned(value)]);
+        match key {
+            "kmsfs:Uid" => one(self.caller.uid.to_string()),
+            "kmsfs:Path" => one(escaped(self.path)),
+            "kmsfs:Gids" => self.groups(),
+            "kmsfs:ExePath" => {
+                let path = std::fs::read_link(format!("/proc/{}/exe", self.caller.pid)).ok()?;
+                one(path.into_os_string().into_string().ok()?)
+            }
+            "kmsfs:LoginUid" => {
+                let file = format!("/proc/{}/loginuid", self.caller.pid);
+                let uid = std::fs::read_to_string(file).ok()?;
+                one(uid.trim().to_owned())
+            }
+            "aws:CurrentTime" => one(jiff::Timestamp::now().to_string()),
+            "aws:EpochTime" => one(jiff::Timestamp::now().as_second().to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl Facts<'_> {
+    /// All groups of the calling process. Only the first is in the request itself.
+    fn groups(&self) -> Option<Vec<Cow<'_, str>>> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.caller.pid)).ok()?;
+        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"))?;
+        let mut groups: Vec<_> =
+            groups.split_whitespace().map(|gid| Cow::Owned(gid.to_owned())).collect();
+        groups.push(Cow::Owned(self.caller.gid.to_string()));
+        Some(groups)
+    }
+}
+
+/// A path as policies write it: bytes that are no text, control characters and `%` as `%XX`.
+pub(super) fn escaped(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len());
+    for chunk in path.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() || character == '%' {
+                let mut bytes = [0; 4];
+                escape(&mut text, character.encode_utf8(&mut bytes).as_bytes());
+            } else {
+                text.push(character);
+            }
+        }
+        escape(&mut text, chunk.invalid());
+    }
+    text
+}
+
+fn escape(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        write!(text, "%{byte:02X}").expect("a string takes any text");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn no_two_paths_look_alike_to_a_policy() {
+        assert_eq!(escaped("hr/Gehälter".as_bytes()), "hr/Gehälter");
+        assert_eq!(escaped(b"a\nb"), "a%0Ab");
+        assert_eq!(escaped(b"a%0Ab"), "a%250Ab");
+        assert_eq!(escaped(b"\xff\xfe"), "%FF%FE");
+    }
+}

@@ -1,0 +1,49 @@
+//! Open handles by the number that the kernel gives back.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+use rustix::io::Errno;
+
+use super::FsError;
+
+/// The number of an open handle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HandleId(pub u64);
+
+/// The open handles of one kind. A number is never used twice.
+pub(super) struct Handles<T> {
+    next: AtomicU64,
+    open: RwLock<HashMap<HandleId, Arc<T>>>,
+}
+
+impl<T> Handles<T> {
+    pub(super) fn new() -> Self {
+        Self { next: AtomicU64::new(1), open: RwLock::default() }
+    }
+
+    pub(super) fn insert(&self, handle: T) -> HandleId {
+        let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
+        self.open.write().insert(id, Arc::new(handle));
+        id
+    }
+
+    pub(super) fn get(&self, id: HandleId) -> Result<Arc<T>, FsError> {
+        self.open.read().get(&id).cloned().ok_or(Errno::BADF.into())
+    }
+
+    pub(super) fn remove(&self, id: HandleId) -> Result<Arc<T>, FsError> {
+        self.open.write().remove(&id).ok_or(Errno::BADF.into())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.open.read().len()
+    }
+
+    /// All that are open, to be closed.
+    pub(super) fn ids(&self) -> Vec<HandleId> {
+        self.open.read().keys().copied().collect()
+    }
+}

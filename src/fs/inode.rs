@@ -1,0 +1,301 @@
+//! The inodes that the kernel knows of, and how their backing nodes are reached.
+//!
+//! Descriptors are bounded: each inode's `O_PATH` descriptor lives in an LRU cache and is opened anew
+//! by parent and name when it was evicted. An inode without a known name left keeps its descriptor.
+
+use std::collections::HashMap;
+use std::io;
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+
+use lru::LruCache;
+use parking_lot::Mutex;
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use crate::format::{DirectoryId, FileId};
+use crate::sys;
+
+use super::content::Content;
+use super::{Damage, FsError};
+
+/// A number that the kernel knows an inode by: the backing inode's, but for the root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ino(pub u64);
+
+impl Ino {
+    /// The root's, fixed by the protocol (`FUSE_ROOT_ID`).
+    pub const ROOT: Self = Self(1);
+}
+
+/// A backing node's identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct NodeId {
+    device: u64,
+    ino: u64,
+}
+
+impl NodeId {
+    pub(super) fn of(stat: &sys::Stat) -> Self {
+        Self { device: stat.st_dev, ino: stat.st_ino }
+    }
+}
+
+/// A name of an inode: where it was last seen.
+#[derive(Clone)]
+pub(super) struct Link {
+    pub(super) parent: Arc<Inode>,
+    /// The plaintext name.
+    pub(super) name: Vec<u8>,
+    /// The name of the backing entry.
+    pub(super) entry: String,
+}
+
+pub(super) struct Inode {
+    pub(super) ino: Ino,
+    pub(super) node: NodeId,
+    pub(super) kind: FileType,
+    names: Mutex<Names>,
+    /// A directory's id, once its record was read.
+    pub(super) directory: OnceLock<DirectoryId>,
+    /// A file's id, once its header was read.
+    pub(super) file: Mutex<Option<FileId>>,
+    /// A file's content while handles are open.
+    pub(super) open: Mutex<Open>,
+    /// A directory's record and name files that this mount made and did not sync yet.
+    pub(super) unsynced: Mutex<Vec<String>>,
+}
+
+#[derive(Default)]
+struct Names {
+    links: Vec<Link>,
+    /// Held when no name is left, or for the root.
+    pinned: Option<Arc<OwnedFd>>,
+}
+
+/// The open state of a file: its content and how many handles share it.
+#[derive(Default)]
+pub(super) struct Open {
+    pub(super) content: Option<Arc<Content>>,
+    pub(super) handles: usize,
+    pub(super) write_recorded: bool,
+}
+
+impl Inode {
+    fn new(ino: Ino, node: NodeId, kind: FileType) -> Self {
+        Self {
+            ino,
+            node,
+            kind,
+            names: Mutex::default(),
+            directory: OnceLock::new(),
+            file: Mutex::default(),
+            open: Mutex::default(),
+            unsynced: Mutex::default(),
+        }
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind == FileType::Directory
+    }
+
+    /// A name of this inode: of several, the one seen first.
+    pub(super) fn link(&self) -> Option<Link> {
+        self.names.lock().links.first().cloned()
+    }
+
+    /// The plaintext path from the root of the volume, without a leading slash; `None` for an inode
+    /// whose last name is gone.
+    pub(super) fn path(&self) -> Option<Vec<u8>> {
+        if self.ino == Ino::ROOT {
+            return Some(Vec::new());
+        }
+        let mut names = Vec::new();
+        let mut link = self.link()?;
+        loop {
+            names.push(link.name);
+            if link.parent.ino == Ino::ROOT {
+                break;
+            }
+            link = link.parent.link()?;
+        }
+        names.reverse();
+        Some(names.join(&b'/'))
+    }
+
+    /// Every plaintext path by which this inode is known.
+    pub(super) fn paths(&self) -> Vec<Vec<u8>> {
+        let links = self.names.lock().links.clone();
+        if links.is_empty() {
+            return self.path().into_iter().collect();
+        }
+        links.iter().filter_map(|link| Some(join(&link.parent.path()?, &link.name))).collect()
+    }
+}
+
+/// `name` below `parent`.
+pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
+    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
+}
+
+struct Known {
+    inode: Arc<Inode>,
+    /// How often the kernel was told of it and did not yet forget.
+    lookups: u64,
+}
+
+struct Inner {
+    by_ino: HashMap<Ino, Known>,
+    descriptors: LruCache<Ino, Arc<OwnedFd>>,
+}
+
+pub(super) struct InodeTable {
+    root: Arc<Inode>,
+    inner: Mutex<Inner>,
+}
+
+/// How often a node is sought again when a rename came between reading its name and opening it.
+const REOPEN_TRIES: usize = 8;
+
+impl InodeTable {
+    /// A table with the root in it; `descriptors` bounds the cache.
+    pub(super) fn new(root: OwnedFd, descriptors: NonZeroUsize) -> io::Result<Self> {
+        let node = NodeId::of(&sys::stat(&root)?);
+        let inode = Inode::new(Ino::ROOT, node, FileType::Directory);
+        inode.names.lock().pinned = Some(Arc::new(root));
+        let descriptors = LruCache::new(descriptors);
+        let inner = Mutex::new(Inner { by_ino: HashMap::new(), descriptors });
+        Ok(Self { root: Arc::new(inode), inner })
+    }
+
+    pub(super) fn root(&self) -> &Arc<Inode> {
+        &self.root
+    }
+
+    /// The inode that the kernel names.
+    pub(super) fn get(&self, ino: Ino) -> Result<Arc<Inode>, FsError> {
+        if ino == Ino::ROOT {
+            return Ok(self.root.clone());
+        }
+        let inner = self.inner.lock();
+        inner.by_ino.get(&ino).map(|known| known.inode.clone()).ok_or(Errno::STALE.into())
+    }
+
+    /// How many inodes are known.
+    pub(super) fn len(&self) -> usize {
+        self.inner.lock().by_ino.len()
+    }
+
+    /// Takes note that the kernel is told of the node that `descriptor` and `stat` are of, by `link`.
+    pub(super) fn remember(
+        &self,
+        link: Link,
+        stat: &sys::Stat,
+        descriptor: OwnedFd,
+    ) -> Result<Arc<Inode>, FsError> {
+        let node = NodeId::of(stat);
+        if node.device != self.root.node.device {
+            // Something is mounted inside the backing directory: its inode numbers may repeat ours.
+            return Err(Errno::XDEV.into());
+        }
+        let ino = if node.ino == Ino::ROOT.0 { Ino(u64::MAX) } else { Ino(node.ino) };
+        let mut inner = self.inner.lock();
+        let known = inner.by_ino.entry(ino).or_insert_with(|| Known {
+            inode: Arc::new(Inode::new(ino, node, FileType::from_raw_mode(stat.st_mode))),
+            lookups: 0,
+        });
+        known.lookups += 1;
+        let inode = known.inode.clone();
+        inner.descriptors.put(ino, Arc::new(descriptor));
+        drop(inner);
+        inode.names.lock().add(link);
+        Ok(inode)
+    }
+
+    /// The inode of the backing node `stat`, if the kernel knows it.
+    pub(super) fn find(&self, stat: &sys::Stat) -> Option<Arc<Inode>> {
+        let node = NodeId::of(stat);
+        let inner = self.inner.lock();
+        inner.by_ino.get(&Ino(node.ino)).map(|known| &known.inode).filter(|i| i.node == node).cloned()
+    }
+
+    /// The kernel forgets `count` of its lookups.
+    pub(super) fn forget(&self, ino: Ino, count: u64) {
+        let mut inner = self.inner.lock();
+        let Some(known) = inner.by_ino.get_mut(&ino) else { return };
+        known.lookups = known.lookups.saturating_sub(count);
+        inner.reap(ino);
+    }
+
+    /// A descriptor of the inode's backing node (`O_PATH`).
+    pub(super) fn descriptor(&self, inode: &Inode) -> Result<Arc<OwnedFd>, FsError> {
+        if let Some(pinned) = &inode.names.lock().pinned {
+            return Ok(pinned.clone());
+        }
+        if let Some(cached) = self.inner.lock().descriptors.get(&inode.ino) {
+            return Ok(cached.clone());
+        }
+        let mut last_error = Errno::STALE.into();
+        for _ in 0..REOPEN_TRIES {
+            let Some(link) = inode.link() else { break };
+            let parent = self.descriptor(&link.parent)?;
+            match sys::open_node(&parent, &link.entry) {
+                Ok(descriptor) if NodeId::of(&sys::stat(&descriptor)?) == inode.node => {
+                    let descriptor = Arc::new(descriptor);
+                    self.inner.lock().descriptors.put(inode.ino, descriptor.clone());
+                    return Ok(descriptor);
+                }
+                Ok(_) => last_error = Damage::Replaced.into(),
+                Err(error) => last_error = FsError::Backing(error),
+            }
+        }
+        Err(last_error)
+    }
+
+    /// Takes note of a further name.
+    pub(super) fn add_link(inode: &Inode, link: Link) {
+        inode.names.lock().add(link);
+    }
+
+    /// Takes note that the name `name` in `parent` is gone. `descriptor` keeps an inode without
+    /// another known name reachable.
+    pub(super) fn remove_link(inode: &Inode, parent: &Inode, name: &[u8], descriptor: Arc<OwnedFd>) {
+        let mut names = inode.names.lock();
+        names.links.retain(|link| link.parent.ino != parent.ino || link.name != name);
+        if names.links.is_empty() {
+            names.pinned = Some(descriptor);
+        }
+    }
+}
+
+impl Inner {
+    /// Drops the entry of `ino` and then of its ancestors, as far as nothing needs them.
+    fn reap(&mut self, ino: Ino) {
+        let mut next = Some(ino);
+        while let Some(ino) = next.take() {
+            // The table's own reference is one; children, handles and requests hold the others.
+            let unneeded = self
+                .by_ino
+                .get(&ino)
+                .is_some_and(|known| known.lookups == 0 && Arc::strong_count(&known.inode) == 1);
+            if unneeded {
+                self.descriptors.pop(&ino);
+                let known = self.by_ino.remove(&ino).expect("it was just there");
+                next = known.inode.link().map(|link| link.parent.ino);
+            }
+        }
+    }
+}
+
+impl Names {
+    fn add(&mut self, link: Link) {
+        let known =
+            |old: &Link| old.parent.ino == link.parent.ino && old.name == link.name;
+        if !self.links.iter().any(known) {
+            self.links.push(link);
+        }
+        // A name is enough to find it again: the root alone stays pinned, and has no name.
+        self.pinned = None;
+    }
+}

@@ -1,0 +1,106 @@
+//! The filesystem: names, inodes, open files, policy and audit at every operation that DESIGN's table
+//! names. It knows nothing of FUSE and runs in a test without a mount.
+//!
+//! An operation here goes: who asks ([`guard`]) → may they → what is asked ([`inode`], [`content`]) →
+//! it is recorded → the answer.
+
+mod attr;
+mod caller;
+mod content;
+mod directory;
+mod error;
+mod file;
+mod guard;
+mod handle;
+mod inode;
+mod namespace;
+mod node;
+mod settle;
+mod tree_policy;
+mod volume;
+mod xattrs;
+
+use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use crate::crypto::derive::VolumeKeys;
+use crate::format::VolumeConfig;
+use crate::keyring::Keyring;
+use crate::sys;
+
+pub use attr::{Attr, Change, NewTime};
+pub use caller::Caller;
+pub use directory::Listed;
+pub use error::{Damage, FsError};
+pub use file::{OpenFlags, Opened};
+pub use handle::HandleId;
+pub use inode::Ino;
+pub use namespace::RenameMode;
+pub use tree_policy::{PolicyError, TreePolicy};
+pub use volume::{LockedVolume, NewVolume, Services, Volume, VolumeError, volume_id};
+pub use xattrs::XattrCreate;
+
+use directory::DirectoryHandle;
+use file::FileHandle;
+use guard::Guard;
+use handle::Handles;
+use inode::InodeTable;
+use settle::Settling;
+
+/// A mounted volume, below the mount.
+pub struct FileSystem {
+    /// Holds the volume's lock for as long as the filesystem lives.
+    volume: LockedVolume,
+    config: VolumeConfig,
+    keys: VolumeKeys,
+    inodes: InodeTable,
+    files: Handles<FileHandle>,
+    directories: Handles<DirectoryHandle>,
+    keyring: Keyring,
+    guard: Guard,
+    settling: Settling,
+    options: Options,
+}
+
+/// How a volume is used.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Nothing may be changed.
+    pub read_only: bool,
+    /// Every read and write is recorded.
+    pub strict_audit: bool,
+    /// How many descriptors of inodes are kept.
+    pub descriptors: NonZeroUsize,
+}
+
+impl FileSystem {
+    /// The volume's configuration.
+    pub fn config(&self) -> &VolumeConfig {
+        &self.config
+    }
+
+    /// How many inodes the kernel knows, and how many files are open.
+    pub fn usage(&self) -> (usize, usize) {
+        (self.inodes.len(), self.files.len())
+    }
+
+    /// Space and inodes of the backing filesystem.
+    ///
+    /// # Errors
+    /// Those of `fstatvfs(3)`.
+    pub fn statfs(&self) -> Result<sys::StatFs, FsError> {
+        Ok(sys::statfs(&*self.root()?)?)
+    }
+
+    /// What is due from time to time: takes a changed tree policy into force, wipes data keys that
+    /// were not used for a while.
+    pub fn tick(&self) {
+        self.guard.reload_policy();
+        self.keyring.expire();
+    }
+
+    fn root(&self) -> Result<Arc<OwnedFd>, FsError> {
+        self.inodes.descriptor(self.inodes.root())
+    }
+}

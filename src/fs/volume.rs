@@ -1,0 +1,485 @@
+//! Making a volume, taking it into use, and leaving it cleanly.
+
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::num::NonZeroUsize;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, RenameFlags, flock};
+use rustix::io::Errno;
+
+use crate::audit::{self, AuditError};
+use crate::crypto::derive::VolumeKeys;
+use crate::format::{
+    CONTROL_DIRECTORY, DIRECTORY_RECORD, DirectoryId, RawVolumeConfig, VolumeConfig,
+    VolumeConfigError, VolumeId, open_directory_record, seal_directory_record, volume_key_context,
+};
+use crate::keyring::Keyring;
+use crate::kms::{self, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError};
+use crate::policy::Principal;
+use crate::sys;
+
+use super::guard::Guard;
+use super::handle::Handles;
+use super::inode::InodeTable;
+use super::node::read_small;
+use super::settle::Settling;
+use super::{FileSystem, FsError, Options, TreePolicy};
+
+const CONFIG: &str = "volume.json";
+const LOCK: &str = "lock";
+const UNCLEAN: &str = "unclean";
+const LINKS: &str = "links";
+/// Far more than a `volume.json` has.
+const CONFIG_MAX: usize = 64 * 1024;
+/// How long a mount waits for a predecessor that is ending.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a volume cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum VolumeError {
+    /// The directory cannot be used.
+    #[error("{path}: {source}")]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is no volume here.
+    #[error("{0} is not a kmsfs volume (it has no .kmsfs/volume.json); make one with `kmsfs init`")]
+    NotAVolume(PathBuf),
+    /// There is a volume here already.
+    #[error("{0} is a kmsfs volume already")]
+    Exists(PathBuf),
+    /// A volume is made of an empty directory only.
+    #[error("{0} is not empty: a volume is made in an empty or new directory")]
+    NotEmpty(PathBuf),
+    /// `volume.json` cannot be used.
+    #[error("{path}: {source}")]
+    Config {
+        /// The `volume.json`.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: VolumeConfigError,
+    },
+    /// The root directory's record is not the volume's.
+    #[error("{0}: the root directory's record is missing or was altered; restore .kmsfs.dir from a backup")]
+    RootRecord(PathBuf),
+    /// Another process has it.
+    #[error("{path} is mounted already{by}; unmount it first")]
+    Busy {
+        /// The backing directory.
+        path: PathBuf,
+        /// Where, as far as its holder says: ` at /mnt (process 123)`.
+        by: String,
+    },
+    /// The key service did not give the volume key.
+    #[error("the volume key of {path} cannot be had: {source}")]
+    Key {
+        /// The backing directory.
+        path: PathBuf,
+        /// The key service's reason.
+        source: KmsError,
+    },
+    /// The audit log cannot be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// Something below failed.
+    #[error("{path}: {source}")]
+    Fs {
+        /// The backing directory.
+        path: PathBuf,
+        /// What failed.
+        source: FsError,
+    },
+}
+
+/// Who a user and group id are, for policies.
+pub type Principals = dyn Fn(u32, u32) -> Arc<Principal> + Send + Sync;
+
+/// What a volume needs from its home.
+pub struct Services {
+    /// The key service.
+    pub keys: Arc<dyn KeyService>,
+    /// Who a user and group id are.
+    pub principals: Arc<Principals>,
+    /// Where the audit logs are.
+    pub audit: PathBuf,
+    /// When audit records are made durable.
+    pub durability: audit::Durability,
+    /// Signs audit logs.
+    pub anchor: Arc<dyn audit::Anchor>,
+    /// The volume's policy document.
+    pub policy: PathBuf,
+    /// Account of the home, 12 digits.
+    pub account: String,
+    /// Region of the home.
+    pub region: String,
+    /// Who mounts: the volume key is asked for in this name.
+    pub mounter: kms::Caller,
+}
+
+/// A volume about to be made.
+#[derive(Debug)]
+pub struct NewVolume<'a> {
+    /// Its backing directory: empty, or not there yet.
+    pub backing: &'a Path,
+    /// The KMS key for its volume key and its files' data keys.
+    pub key_arn: &'a str,
+}
+
+impl NewVolume<'_> {
+    /// Makes the volume, durable when this returns.
+    ///
+    /// # Errors
+    /// [`VolumeError`]; what was made until then is removed again.
+    pub fn create(&self, keys: &dyn KeyService, caller: &kms::Caller) -> Result<VolumeId, VolumeError> {
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source: io::Error| VolumeError::Io { path, source }
+        };
+        let existed = self.backing.exists();
+        if existed {
+            self.refuse_used()?;
+        }
+        let volume = VolumeId::generate();
+        let request = GenerateDataKeyRequest {
+            key_id: self.key_arn.to_owned(),
+            encryption_context: volume_key_context(&volume),
+            number_of_bytes: Some(32),
+            ..Default::default()
+        };
+        let refused = |source| VolumeError::Key { path: self.backing.to_owned(), source };
+        let answer = keys.generate_data_key(caller, &request).map_err(refused)?;
+        let wrong_length = || KmsError::Internal("the volume key has not 32 bytes".into());
+        let key = answer.plaintext.into_key().ok_or_else(|| refused(wrong_length()))?;
+        let config = VolumeConfig {
+            volume,
+            key_arn: answer.key_id,
+            wrapped_volume_key: answer.ciphertext_blob.0,
+        };
+        let volume_keys = VolumeKeys::new(&key);
+
+        std::fs::create_dir_all(self.backing).map_err(at(self.backing))?;
+        let control = self.backing.join(CONTROL_DIRECTORY);
+        let made = (|| {
+            let root = sys::open_directory_path(self.backing)?;
+            let record = seal_directory_record(&volume_keys.directories, &DirectoryId::generate());
+            write_new(&root, DIRECTORY_RECORD, &record)?;
+            sys::make_directory(&root, CONTROL_DIRECTORY, 0o700)?;
+            let control = sys::open_directory_path(&control)?;
+            sys::make_directory(&control, LINKS, 0o700)?;
+            // The configuration is what makes it a volume: last, and whole.
+            let temporary = format!("{CONFIG}.new");
+            write_new(&control, &temporary, config.encode(&volume_keys.config).as_bytes())?;
+            sys::rename(control.as_fd(), &temporary, control.as_fd(), CONFIG, RenameFlags::NOREPLACE)?;
+            sys::sync_directory(&control)?;
+            sys::sync_directory(&root)
+        })();
+        made.map_err(|source| {
+            let _ = std::fs::remove_dir_all(&control);
+            let _ = std::fs::remove_file(self.backing.join(DIRECTORY_RECORD));
+            if !existed {
+                let _ = std::fs::remove_dir(self.backing);
+            }
+            at(self.backing)(source)
+        })?;
+        Ok(volume)
+    }
+
+    fn refuse_used(&self) -> Result<(), VolumeError> {
+        let io = |source| VolumeError::Io { path: self.backing.to_owned(), source };
+        if self.backing.join(CONTROL_DIRECTORY).join(CONFIG).exists() {
+            return Err(VolumeError::Exists(self.backing.to_owned()));
+        }
+        match std::fs::read_dir(self.backing).map_err(io)?.next() {
+            None => Ok(()),
+            Some(_) => Err(VolumeError::NotEmpty(self.backing.to_owned())),
+        }
+    }
+}
+
+fn write_new(directory: &OwnedFd, name: &str, contents: &[u8]) -> io::Result<()> {
+    let file = sys::create_file(directory, name, 0o600)?;
+    sys::write_at(&file, contents, 0)?;
+    sys::sync_data(&file)
+}
+
+/// A volume whose configuration was read.
+#[derive(Debug)]
+pub struct Volume {
+    backing: PathBuf,
+    root: OwnedFd,
+    control: OwnedFd,
+    config: RawVolumeConfig,
+}
+
+/// The id of the volume at `backing`, as its configuration says; not authentic.
+///
+/// # Errors
+/// As [`Volume::read`].
+pub fn volume_id(backing: &Path) -> Result<VolumeId, VolumeError> {
+    Ok(Volume::read(backing)?.unverified().volume)
+}
+
+impl Volume {
+    /// Reads the configuration of the volume at `backing`.
+    ///
+    /// # Errors
+    /// [`VolumeError`] when there is no volume, or its configuration cannot be used.
+    pub fn read(backing: &Path) -> Result<Self, VolumeError> {
+        let io = |source| VolumeError::Io { path: backing.to_owned(), source };
+        let root = sys::open_directory_path(backing).map_err(io)?;
+        let absent = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                VolumeError::NotAVolume(backing.to_owned())
+            }
+            _ => io(error),
+        };
+        let control_path = backing.join(CONTROL_DIRECTORY);
+        let control = sys::open_directory_path(&control_path).map_err(absent)?;
+        let text = read_small(&control, CONFIG, CONFIG_MAX).map_err(absent)?;
+        let config = RawVolumeConfig::parse(&text).map_err(|source| VolumeError::Config {
+            path: control_path.join(CONFIG),
+            source,
+        })?;
+        Ok(Self { backing: backing.to_owned(), root, control, config })
+    }
+
+    /// What the configuration says; not authentic.
+    pub fn unverified(&self) -> &VolumeConfig {
+        self.config.unverified()
+    }
+
+    /// Takes the volume's lock. `mountpoint` is told to whoever finds it taken.
+    ///
+    /// # Errors
+    /// [`VolumeError::Busy`]. A holder that is ending is waited for.
+    pub fn lock(self, mountpoint: &Path) -> Result<(LockedVolume, RawVolumeConfig), VolumeError> {
+        let Self { backing, root, control, config } = self;
+        let io = |source| VolumeError::Io { path: backing.clone(), source };
+        let path = backing.join(CONTROL_DIRECTORY).join(LOCK);
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(io)?;
+        let deadline = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => break,
+                Err(Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(io(error.into())),
+            }
+            let mut holder = String::new();
+            lock.rewind().and_then(|()| lock.read_to_string(&mut holder)).map_err(io)?;
+            if !holder.starts_with(ENDING) || Instant::now() > deadline {
+                let by = if holder.is_empty() { String::new() } else { format!(" {}", holder.trim_end()) };
+                return Err(VolumeError::Busy { path: backing, by });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let links_path = backing.join(CONTROL_DIRECTORY).join(LINKS);
+        let links = sys::open_directory_path(&links_path).map_err(io)?;
+        let mut locked = LockedVolume { backing, root, control, links, lock };
+        let text = format!("at {} (process {})\n", mountpoint.display(), std::process::id());
+        locked.say(&text);
+        Ok((locked, config))
+    }
+}
+
+/// What the lock file says while its holder is on its way out.
+const ENDING: &str = "(ending)";
+
+/// A volume that this process alone uses.
+#[derive(Debug)]
+pub struct LockedVolume {
+    backing: PathBuf,
+    root: OwnedFd,
+    control: OwnedFd,
+    links: OwnedFd,
+    lock: File,
+}
+
+impl LockedVolume {
+    /// The backing directory.
+    pub fn backing(&self) -> &Path {
+        &self.backing
+    }
+
+    /// The directory of long symbolic links' targets.
+    pub(super) fn links(&self) -> BorrowedFd<'_> {
+        self.links.as_fd()
+    }
+
+    /// Information for whoever waits for the lock: its loss costs them a name in a message.
+    fn say(&mut self, text: &str) {
+        let said = self
+            .lock
+            .set_len(0)
+            .and_then(|()| self.lock.rewind())
+            .and_then(|()| self.lock.write_all(text.as_bytes()));
+        if let Err(error) = said {
+            tracing::debug!(%error, "the lock file could not be written");
+        }
+    }
+
+    fn was_left_unclean(&self) -> io::Result<bool> {
+        match sys::stat_at(&self.control, UNCLEAN) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn mark_unclean(&self) -> io::Result<()> {
+        match sys::create_file(&self.control, UNCLEAN, 0o600) {
+            Ok(_) => sys::sync_directory(&self.control),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn mark_clean(&self) -> io::Result<()> {
+        sys::sync_filesystem(&self.root)?;
+        sys::unlink(&self.control, UNCLEAN)?;
+        sys::sync_directory(&self.control)
+    }
+
+    /// Takes the volume into use.
+    ///
+    /// # Errors
+    /// [`VolumeError`].
+    pub fn open(
+        self,
+        config: RawVolumeConfig,
+        services: Services,
+        options: Options,
+    ) -> Result<FileSystem, VolumeError> {
+        let path = self.backing.clone();
+        let io = |source| VolumeError::Io { path: path.clone(), source };
+        let keys = self.volume_keys(&config, &services)?;
+        let config = config.authenticate(&keys.config).map_err(|source| VolumeError::Config {
+            path: path.join(CONTROL_DIRECTORY).join(CONFIG),
+            source,
+        })?;
+        read_small(&self.root, DIRECTORY_RECORD, 4096)
+            .ok()
+            .and_then(|record| open_directory_record(&keys.directories, &record).ok())
+            .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
+
+        let unclean = self.was_left_unclean().map_err(io)?;
+        if !options.read_only {
+            self.mark_unclean().map_err(io)?;
+        }
+        let log_name = format!("volume-{}", config.volume);
+        let log = audit::Log::open(&services.audit, &log_name, services.durability, services.anchor)?;
+        let origin = audit::Origin {
+            source: audit::Source::Kmsfs,
+            region: services.region.clone(),
+            account: services.account.clone(),
+        };
+        let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
+        let policy = TreePolicy::load(services.policy);
+        let guard = Guard::new(log, origin, volume_arn, policy, services.principals);
+        let root = self.root.try_clone().map_err(io)?;
+        let filesystem = FileSystem {
+            inodes: InodeTable::new(root, options.descriptors).map_err(io)?,
+            files: Handles::new(),
+            directories: Handles::new(),
+            keyring: Keyring::new(services.keys, config.volume),
+            guard,
+            settling: Settling::new(unclean && !options.read_only, services.mounter),
+            volume: self,
+            config,
+            keys,
+            options,
+        };
+        let fs = |source| VolumeError::Fs { path: path.clone(), source };
+        filesystem.record_mount(unclean).map_err(fs)?;
+        Ok(filesystem)
+    }
+
+    fn volume_keys(&self, config: &RawVolumeConfig, services: &Services) -> Result<VolumeKeys, VolumeError> {
+        let unverified = config.unverified();
+        let request = DecryptRequest {
+            ciphertext_blob: CiphertextBlob(unverified.wrapped_volume_key.clone()),
+            encryption_context: volume_key_context(&unverified.volume),
+            key_id: Some(unverified.key_arn.clone()),
+            ..Default::default()
+        };
+        let refused = |source| match source {
+            // A field of the configuration is not what the key was wrapped for.
+            KmsError::InvalidCiphertext | KmsError::IncorrectKey(_) | KmsError::InvalidArn(_) => {
+                VolumeError::Config {
+                    path: self.backing.join(CONTROL_DIRECTORY).join(CONFIG),
+                    source: VolumeConfigError::Forged,
+                }
+            }
+            source => VolumeError::Key { path: self.backing.clone(), source },
+        };
+        let answer = services.keys.decrypt(&services.mounter, &request).map_err(refused)?;
+        let key = answer.plaintext.into_key().ok_or_else(|| {
+            refused(KmsError::Internal("the volume key has not 32 bytes".into()))
+        })?;
+        Ok(VolumeKeys::new(&key))
+    }
+}
+
+/// The ARN that policies know a volume by.
+pub fn volume_arn(region: &str, account: &str, volume: &VolumeId) -> String {
+    format!("arn:aws:kmsfs:{region}:{account}:volume/{volume}")
+}
+
+impl FileSystem {
+    fn record_mount(&self, unclean: bool) -> Result<(), FsError> {
+        let backing = self.volume.backing.to_string_lossy().into_owned();
+        self.guard.record_service("Mount", |event| {
+            event
+                .parameter("backing", backing)
+                .parameter("readOnly", self.options.read_only)
+                .parameter("unclean", unclean)
+                .parameter("coverage", if self.options.strict_audit { "strict" } else { "standard" })
+        })?;
+        Ok(())
+    }
+
+    /// Leaves the volume: closes what is open, makes everything durable, and says that this was so.
+    ///
+    /// # Errors
+    /// The first failure; the rest is done all the same, and the next mount settles what is open.
+    pub fn unmount(mut self) -> Result<(), FsError> {
+        self.volume.say(ENDING);
+        let mut failures = Vec::new();
+        failures.extend(self.files.ids().into_iter().filter_map(|handle| self.close(handle).err()));
+        if !self.options.read_only {
+            // A volume with files still to be settled, or one not made durable, stays marked.
+            let left = if failures.is_empty() && !self.settling.is_lenient() {
+                self.volume.mark_clean()
+            } else {
+                sys::sync_filesystem(&self.volume.root)
+            };
+            failures.extend(left.err().map(FsError::from));
+        }
+        let recorded = self.guard.record_service("Unmount", |event| event);
+        failures.extend(recorded.err());
+        failures.extend(self.guard.checkpoint().err());
+        for error in &failures {
+            tracing::error!(%error, "while unmounting");
+        }
+        failures.into_iter().next().map_or(Ok(()), Err)
+    }
+}
+
+/// How many descriptors of inodes are kept when `limit` files may be open: half, since handles and
+/// requests need theirs.
+pub fn descriptor_share(limit: u64) -> NonZeroUsize {
+    let share = usize::try_from(limit / 2).unwrap_or(usize::MAX).clamp(64, 8192);
+    NonZeroUsize::new(share).expect("at least 64")
+}

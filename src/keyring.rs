@@ -1,0 +1,203 @@
+//! Data keys in use: a bounded cache before the key service.
+//!
+//! A cached key serves the callers that the key service let have it, each for at most
+//! [`DECISION_LIFETIME`] and only under the key service's epoch of that answer: a disabled key or a
+//! changed key policy takes effect at the next open.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use crate::crypto::SecretKey;
+use crate::crypto::derive::FileKeys;
+use crate::format::{FileId, Header, KeySlot, VolumeId, data_key_context};
+use crate::kms::{Caller, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError};
+use crate::policy::Allowed;
+
+/// How long an answer of the key service about a caller is believed.
+pub const DECISION_LIFETIME: Duration = Duration::from_secs(1);
+/// How long a data key that no open file uses is kept.
+const KEY_LIFETIME: Duration = Duration::from_secs(300);
+/// How many are kept.
+const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+
+/// Why a data key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyringError {
+    /// The key service refused: by its policies, or because of the key's state.
+    #[error("the key service refused: {0}")]
+    Refused(KmsError),
+    /// The wrapped key is not the one that the key service made for this file.
+    #[error("the wrapped data key is not this file's: {0}")]
+    NotThisFiles(KmsError),
+    /// The key service cannot be asked, or failed.
+    #[error("the key service did not answer: {0}")]
+    Unavailable(KmsError),
+    /// The key service answered with something other than a 256-bit key.
+    #[error("the key service answered with a data key of another length")]
+    WrongLength,
+}
+
+impl From<KmsError> for KeyringError {
+    fn from(error: KmsError) -> Self {
+        match error {
+            KmsError::InvalidCiphertext | KmsError::IncorrectKey(_) | KmsError::InvalidArn(_) => {
+                Self::NotThisFiles(error)
+            }
+            KmsError::Internal(_) | KmsError::Unreachable(_) => Self::Unavailable(error),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+/// The keys of one volume's files.
+pub struct Keyring {
+    service: Arc<dyn KeyService>,
+    volume: VolumeId,
+    cache: Mutex<LruCache<FileId, Entry>>,
+}
+
+struct Entry {
+    keys: Arc<FileKeys>,
+    /// What the key was unwrapped from: another slot is another question.
+    slot: KeySlot,
+    used: Instant,
+    epoch: u64,
+    /// Who was let have it under `epoch`, by ARN, and when.
+    callers: Vec<(String, Instant)>,
+}
+
+impl Keyring {
+    /// A keyring for `volume`.
+    pub fn new(service: Arc<dyn KeyService>, volume: VolumeId) -> Self {
+        Self { service, volume, cache: Mutex::new(LruCache::new(CAPACITY)) }
+    }
+
+    /// A new file's keys, under the KMS key `key_arn`. `_allowed` is the file plane's decision; the
+    /// key service makes the key plane's.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn generate(
+        &self,
+        _allowed: &Allowed,
+        caller: &Caller,
+        key_arn: &str,
+        file: FileId,
+    ) -> Result<(Arc<FileKeys>, KeySlot), KeyringError> {
+        let request = GenerateDataKeyRequest {
+            key_id: key_arn.to_owned(),
+            encryption_context: data_key_context(&self.volume, &file, None),
+            number_of_bytes: Some(32),
+            ..Default::default()
+        };
+        let epoch = self.service.epoch()?;
+        let answer = self.service.generate_data_key(caller, &request)?;
+        let key = answer.plaintext.into_key().ok_or(KeyringError::WrongLength)?;
+        let keys = Arc::new(FileKeys::new(&key));
+        let slot = KeySlot { key_arn: answer.key_id, wrapped: answer.ciphertext_blob.0 };
+        let entry = Entry {
+            keys: keys.clone(),
+            slot: slot.clone(),
+            used: Instant::now(),
+            epoch,
+            // Who may generate a key may not yet decrypt with it: nobody has been let in.
+            callers: Vec::new(),
+        };
+        self.cache.lock().put(file, entry);
+        Ok((keys, slot))
+    }
+
+    /// The keys of the file that `header` says it is. Nothing in `header` needs to be authentic: a
+    /// wrong field makes the key service refuse, or the header fail under the key.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn unwrap(
+        &self,
+        _allowed: &Allowed,
+        caller: &Caller,
+        header: &Header,
+    ) -> Result<Arc<FileKeys>, KeyringError> {
+        // Asked first: a change after this makes the answer outdated, never the reverse.
+        let epoch = self.service.epoch()?;
+        let now = Instant::now();
+        if let Some(keys) = self.cached(caller, header, epoch, now) {
+            return Ok(keys);
+        }
+        let key = self.decrypt(caller, header)?;
+        let mut cache = self.cache.lock();
+        let arn = caller.principal.arn.clone();
+        if let Some(entry) = cache.get_mut(&header.file).filter(|entry| entry.slot == header.key) {
+            if entry.epoch != epoch {
+                entry.callers.clear();
+            }
+            entry.epoch = epoch;
+            entry.used = now;
+            entry.callers.retain(|(other, since)| {
+                *other != arn && now.duration_since(*since) < DECISION_LIFETIME
+            });
+            entry.callers.push((arn, now));
+            return Ok(entry.keys.clone());
+        }
+        let keys = Arc::new(FileKeys::new(&key));
+        let slot = header.key.clone();
+        let callers = vec![(arn, now)];
+        cache.put(header.file, Entry { keys: keys.clone(), slot, used: now, epoch, callers });
+        Ok(keys)
+    }
+
+    /// The keys of a file that the mount settles on its own account, before anybody opens it.
+    ///
+    /// # Errors
+    /// [`KeyringError`].
+    pub fn unwrap_to_settle(
+        &self,
+        mounter: &Caller,
+        header: &Header,
+    ) -> Result<Arc<FileKeys>, KeyringError> {
+        Ok(Arc::new(FileKeys::new(&self.decrypt(mounter, header)?)))
+    }
+
+    fn decrypt(&self, caller: &Caller, header: &Header) -> Result<SecretKey, KeyringError> {
+        let request = DecryptRequest {
+            ciphertext_blob: CiphertextBlob(header.key.wrapped.clone()),
+            encryption_context: data_key_context(&self.volume, &header.file, header.label.as_deref()),
+            key_id: Some(header.key.key_arn.clone()),
+            ..Default::default()
+        };
+        let answer = self.service.decrypt(caller, &request)?;
+        answer.plaintext.into_key().ok_or(KeyringError::WrongLength)
+    }
+
+    /// Drops the keys that were not used for a while; to be called from time to time.
+    pub fn expire(&self) {
+        let mut cache = self.cache.lock();
+        while cache.peek_lru().is_some_and(|(_, entry)| entry.used.elapsed() > KEY_LIFETIME) {
+            cache.pop_lru();
+        }
+    }
+
+    fn cached(
+        &self,
+        caller: &Caller,
+        header: &Header,
+        epoch: u64,
+        now: Instant,
+    ) -> Option<Arc<FileKeys>> {
+        let mut cache = self.cache.lock();
+        let entry = cache.get_mut(&header.file)?;
+        let admitted = entry.epoch == epoch
+            && entry.slot == header.key
+            && entry.callers.iter().any(|(arn, since)| {
+                *arn == caller.principal.arn && now.duration_since(*since) < DECISION_LIFETIME
+            });
+        admitted.then(|| {
+            entry.used = now;
+            entry.keys.clone()
+        })
+    }
+}
