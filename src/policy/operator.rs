@@ -1,0 +1,145 @@
+//! The names of the condition operators.
+//!
+//! Source: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_condition_operators.html>
+
+use super::keys::KeyType;
+
+/// How the values of a key with several values are taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quantifier {
+    /// The key has one value.
+    One,
+    /// `ForAnyValue:`
+    Any,
+    /// `ForAllValues:`
+    All,
+}
+
+/// How a value is compared, before negation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    String,
+    StringIgnoringCase,
+    StringLike,
+    Numeric(Relation),
+    Date(Relation),
+    Bool,
+    Binary,
+    Ip,
+    Arn,
+    Null,
+}
+
+/// How two ordered values relate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Relation {
+    Equal,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+impl Relation {
+    pub(super) fn holds<T: Ord>(self, left: &T, right: &T) -> bool {
+        match self {
+            Self::Equal => left == right,
+            Self::Less => left < right,
+            Self::LessOrEqual => left <= right,
+            Self::Greater => left > right,
+            Self::GreaterOrEqual => left >= right,
+        }
+    }
+}
+
+/// An operator, read from its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Operator {
+    pub(super) quantifier: Quantifier,
+    pub(super) comparison: Comparison,
+    /// A negated operator holds when the key is absent.
+    pub(super) negated: bool,
+    /// `…IfExists`: holds when the key is absent.
+    pub(super) if_exists: bool,
+}
+
+impl Operator {
+    /// Reads a name such as `ForAnyValue:StringNotEqualsIfExists`.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let (quantifier, rest) = match name.split_once(':') {
+            None => (Quantifier::One, name),
+            Some(("ForAnyValue", rest)) => (Quantifier::Any, rest),
+            Some(("ForAllValues", rest)) => (Quantifier::All, rest),
+            Some(_) => return None,
+        };
+        let (base, if_exists) = match rest.strip_suffix("IfExists") {
+            Some(base) => (base, true),
+            None => (rest, false),
+        };
+        let (comparison, negated) = comparison(base)?;
+        let modified = if_exists || quantifier != Quantifier::One;
+        if comparison == Comparison::Null && modified {
+            return None;
+        }
+        Some(Self {
+            quantifier,
+            comparison,
+            negated,
+            if_exists,
+        })
+    }
+
+    /// Whether values of `kind` can be compared so. Any key has a text, and can be absent.
+    pub(super) fn suits(self, kind: KeyType) -> bool {
+        use Comparison as C;
+        kind == KeyType::Any
+            || match self.comparison {
+                C::String | C::StringIgnoringCase | C::StringLike | C::Null => true,
+                C::Numeric(_) => matches!(kind, KeyType::Numeric | KeyType::Date),
+                C::Date(_) => kind == KeyType::Date,
+                C::Bool => kind == KeyType::Bool,
+                C::Binary => kind == KeyType::String,
+                C::Ip => kind == KeyType::Ip,
+                C::Arn => matches!(kind, KeyType::Arn | KeyType::String),
+            }
+    }
+}
+
+fn comparison(name: &str) -> Option<(Comparison, bool)> {
+    let found = match name {
+        "StringEquals" => (Comparison::String, false),
+        "StringNotEquals" => (Comparison::String, true),
+        "StringEqualsIgnoreCase" => (Comparison::StringIgnoringCase, false),
+        "StringNotEqualsIgnoreCase" => (Comparison::StringIgnoringCase, true),
+        "StringLike" => (Comparison::StringLike, false),
+        "StringNotLike" => (Comparison::StringLike, true),
+        "Bool" => (Comparison::Bool, false),
+        "BinaryEquals" => (Comparison::Binary, false),
+        "IpAddress" => (Comparison::Ip, false),
+        "NotIpAddress" => (Comparison::Ip, true),
+        // The two pairs are the same operator: both take wildcards.
+        "ArnEquals" | "ArnLike" => (Comparison::Arn, false),
+        "ArnNotEquals" | "ArnNotLike" => (Comparison::Arn, true),
+        "Null" => (Comparison::Null, false),
+        _ => {
+            let numeric = name.strip_prefix("Numeric").and_then(relation);
+            let date = name.strip_prefix("Date").and_then(relation);
+            return numeric
+                .map(|(relation, negated)| (Comparison::Numeric(relation), negated))
+                .or(date.map(|(relation, negated)| (Comparison::Date(relation), negated)));
+        }
+    };
+    Some(found)
+}
+
+fn relation(name: &str) -> Option<(Relation, bool)> {
+    Some(match name {
+        "Equals" => (Relation::Equal, false),
+        "NotEquals" => (Relation::Equal, true),
+        "LessThan" => (Relation::Less, false),
+        "LessThanEquals" => (Relation::LessOrEqual, false),
+        "GreaterThan" => (Relation::Greater, false),
+        "GreaterThanEquals" => (Relation::GreaterOrEqual, false),
+        _ => return None,
+    })
+}

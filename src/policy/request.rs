@@ -1,0 +1,77 @@
+use std::borrow::Cow;
+
+use super::arn::Arn;
+use super::keys::{Key, Source};
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// `arn:aws:iam::<account>:user/<name>`.
+    pub arn: String,
+    /// The account, 12 digits.
+    pub account: String,
+    /// ARNs of the roles and groups that the caller has as well.
+    pub also: Vec<String>,
+}
+
+impl Principal {
+    /// The name in a `user/` ARN, without its path.
+    fn user_name(&self) -> Option<&str> {
+        Arn::split(&self.arn)?
+            .resource()
+            .strip_prefix("user/")?
+            .rsplit('/')
+            .next()
+    }
+}
+
+/// The values of the condition keys of one request.
+pub trait Context {
+    /// The values of `key`, which comes in the [canonical spelling](super::keys::ALL); `None` if
+    /// the request has no such key. Each value is text, as an AWS request context has it: numbers
+    /// in decimal, dates in RFC 3339, `true` or `false`.
+    ///
+    /// `aws:PrincipalArn`, `aws:PrincipalAccount` and `aws:username` are not asked for: the
+    /// [`Principal`] answers them.
+    fn get(&self, key: &str) -> Option<Vec<Cow<'_, str>>>;
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// One of [`actions::ALL`](super::actions::ALL), in any case. Anything else is denied.
+    pub action: &'a str,
+    /// The ARN of what it is to be done to; `*` for an action that has no resource.
+    pub resource: &'a str,
+    /// The condition keys of the request.
+    pub context: &'a dyn Context,
+}
+
+/// Where conditions and variables find their values.
+#[derive(Clone, Copy)]
+pub(super) struct Lookup<'r> {
+    principal: &'r Principal,
+    context: &'r dyn Context,
+}
+
+impl<'r> Lookup<'r> {
+    pub(super) fn new(request: &Request<'r>) -> Self {
+        Self {
+            principal: request.principal,
+            context: request.context,
+        }
+    }
+
+    /// The values of `key`; `None` if there is none.
+    pub(super) fn get(&self, key: &Key) -> Option<Vec<Cow<'r, str>>> {
+        let of_principal = match key.known.source {
+            Source::Context => return self.context.get(&key.name).filter(|list| !list.is_empty()),
+            Source::PrincipalArn => Some(&*self.principal.arn),
+            Source::PrincipalAccount => Some(&*self.principal.account),
+            Source::UserName => self.principal.user_name(),
+        };
+        of_principal.map(|value| vec![Cow::Borrowed(value)])
+    }
+}
