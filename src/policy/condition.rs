@@ -12,7 +12,7 @@ use super::json::{Member, Node};
 use super::keys::{Facts, Key, Plane};
 use super::operator::{Comparison, Operator, Quantifier, Relation};
 use super::pattern::{Outcome, Pattern};
-use super::reader::Reader;
+use super::reader::{Located, Reader};
 use super::request::Lookup;
 use super::statement::Effect;
 use super::value::{Cidr, Number, parse_date};
@@ -203,21 +203,29 @@ fn parse_one<'a>(
         reader.problem(member.offset, reason);
         return None;
     }
-    let values = reader.scalars(&member.value, &key.name);
+    let list = reader.scalars(&member.value, &key.name);
     let version = reader.version;
-    let mut read = Values {
+    let mut values = Values {
         reader,
-        values,
-        operator_name,
+        list,
+        operator: operator_name,
     };
-    let test = match operator.comparison {
-        Comparison::Null => Test::Null(read.all("true or false", parse_bool)),
-        comparison => Test::Compare {
-            quantifier: operator.quantifier,
-            negated: operator.negated,
-            if_exists: operator.if_exists,
-            with: read.operands(comparison, version),
-        },
+    let test = match operator {
+        Operator::Null => Test::Null(values.parsed("true or false", parse_bool)),
+        Operator::Compare {
+            quantifier,
+            comparison,
+            negated,
+            if_exists,
+        } => {
+            let with = values.operands(comparison, version);
+            Test::Compare {
+                quantifier,
+                negated,
+                if_exists,
+                with,
+            }
+        }
     };
     Some(Condition { key, test })
 }
@@ -236,15 +244,22 @@ fn check(kind: DocumentKind, operator: Operator, name: &str, key: &Key) -> Resul
             key.name
         ));
     }
-    if !operator.suits(known.kind) {
+    let Operator::Compare {
+        quantifier,
+        comparison,
+        ..
+    } = operator
+    else {
+        return Ok(());
+    };
+    if !comparison.suits(known.kind) {
         let kind = known.kind;
         return Err(format!(
             "{name} cannot compare {}, whose values are {kind}",
             key.name
         ));
     }
-    let counted = operator.quantifier != Quantifier::One || operator.comparison == Comparison::Null;
-    if known.multivalued && !counted {
+    if known.multivalued && quantifier == Quantifier::One {
         return Err(format!(
             "{} can have several values: write ForAnyValue:{name} or ForAllValues:{name}",
             key.name
@@ -256,8 +271,8 @@ fn check(kind: DocumentKind, operator: Operator, name: &str, key: &Key) -> Resul
 /// The values of one condition, to be compiled.
 struct Values<'r, 'n, 'a> {
     reader: &'r mut Reader<'a>,
-    values: Vec<(usize, &'n str)>,
-    operator_name: &'n str,
+    list: Vec<Located<'n>>,
+    operator: &'n str,
 }
 
 impl Values<'_, '_, '_> {
@@ -276,29 +291,27 @@ impl Values<'_, '_, '_> {
                 Operands::Arns(self.compile(|text| ArnPattern::parse(text, version)))
             }
             Comparison::Numeric(relation) => {
-                Operands::Numbers(relation, self.all("a decimal number", Number::parse))
+                Operands::Numbers(relation, self.parsed("a decimal number", Number::parse))
             }
             Comparison::Date(relation) => Operands::Dates(
                 relation,
-                self.all(
+                self.parsed(
                     "a date (2026-01-31T12:00:00Z, or seconds since 1970)",
                     parse_date,
                 ),
             ),
-            Comparison::Bool | Comparison::Null => {
-                Operands::Bools(self.all("true or false", parse_bool))
-            }
+            Comparison::Bool => Operands::Bools(self.parsed("true or false", parse_bool)),
             Comparison::Binary => {
-                Operands::Binaries(self.all("base64", |text| STANDARD.decode(text).ok()))
+                Operands::Binaries(self.parsed("base64", |text| STANDARD.decode(text).ok()))
             }
             Comparison::Ip => {
-                Operands::Ranges(self.all("an IP address or a CIDR range", Cidr::parse))
+                Operands::Ranges(self.parsed("an IP address or a CIDR range", Cidr::parse))
             }
         }
     }
 
-    fn all<T>(&mut self, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
-        let name = self.operator_name;
+    fn parsed<T>(&mut self, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Vec<T> {
+        let name = self.operator;
         self.compile(|text| {
             parse(text).ok_or_else(|| format!("{name} expects {expected}, not {text:?}"))
         })
@@ -306,7 +319,7 @@ impl Values<'_, '_, '_> {
 
     fn compile<T>(&mut self, parse: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
         let mut compiled = Vec::new();
-        for (offset, text) in &self.values {
+        for (offset, text) in &self.list {
             match parse(text) {
                 Ok(value) => compiled.push(value),
                 Err(reason) => self.reader.problem(*offset, reason),

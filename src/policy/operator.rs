@@ -27,7 +27,6 @@ pub(super) enum Comparison {
     Binary,
     Ip,
     Arn,
-    Null,
 }
 
 /// How two ordered values relate.
@@ -54,18 +53,25 @@ impl Relation {
 
 /// An operator, read from its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Operator {
-    pub(super) quantifier: Quantifier,
-    pub(super) comparison: Comparison,
-    /// A negated operator holds when the key is absent.
-    pub(super) negated: bool,
-    /// `…IfExists`: holds when the key is absent.
-    pub(super) if_exists: bool,
+pub(super) enum Operator {
+    /// `Null`: whether the key is absent.
+    Null,
+    Compare {
+        quantifier: Quantifier,
+        comparison: Comparison,
+        /// A negated operator holds when the key is absent.
+        negated: bool,
+        /// `…IfExists`: holds when the key is absent.
+        if_exists: bool,
+    },
 }
 
 impl Operator {
     /// Reads a name such as `ForAnyValue:StringNotEqualsIfExists`.
     pub(super) fn named(name: &str) -> Option<Self> {
+        if name == "Null" {
+            return Some(Self::Null);
+        }
         let (quantifier, rest) = match name.split_once(':') {
             None => (Quantifier::One, name),
             Some(("ForAnyValue", rest)) => (Quantifier::Any, rest),
@@ -77,30 +83,27 @@ impl Operator {
             None => (rest, false),
         };
         let (comparison, negated) = comparison(base)?;
-        let modified = if_exists || quantifier != Quantifier::One;
-        if comparison == Comparison::Null && modified {
-            return None;
-        }
-        Some(Self {
+        Some(Self::Compare {
             quantifier,
             comparison,
             negated,
             if_exists,
         })
     }
+}
 
-    /// Whether values of `kind` can be compared so. Any key has a text, and can be absent.
+impl Comparison {
+    /// Whether values of `kind` can be compared so. Any value can be compared as text.
     pub(super) fn suits(self, kind: KeyType) -> bool {
-        use Comparison as C;
         kind == KeyType::Any
-            || match self.comparison {
-                C::String | C::StringIgnoringCase | C::StringLike | C::Null => true,
-                C::Numeric(_) => matches!(kind, KeyType::Numeric | KeyType::Date),
-                C::Date(_) => kind == KeyType::Date,
-                C::Bool => kind == KeyType::Bool,
-                C::Binary => kind == KeyType::String,
-                C::Ip => kind == KeyType::Ip,
-                C::Arn => matches!(kind, KeyType::Arn | KeyType::String),
+            || match self {
+                Self::String | Self::StringIgnoringCase | Self::StringLike => true,
+                Self::Numeric(_) => matches!(kind, KeyType::Numeric | KeyType::Date),
+                Self::Date(_) => kind == KeyType::Date,
+                Self::Bool => kind == KeyType::Bool,
+                Self::Binary => kind == KeyType::String,
+                Self::Ip => kind == KeyType::Ip,
+                Self::Arn => matches!(kind, KeyType::Arn | KeyType::String),
             }
     }
 }
@@ -120,7 +123,6 @@ fn comparison(name: &str) -> Option<(Comparison, bool)> {
         // The two pairs are the same operator: both take wildcards.
         "ArnEquals" | "ArnLike" => (Comparison::Arn, false),
         "ArnNotEquals" | "ArnNotLike" => (Comparison::Arn, true),
-        "Null" => (Comparison::Null, false),
         _ => {
             let numeric = name.strip_prefix("Numeric").and_then(relation);
             let date = name.strip_prefix("Date").and_then(relation);

@@ -187,7 +187,7 @@ impl Pattern {
     /// Whether the whole of `text` matches.
     pub(super) fn matches(&self, text: &str, lookup: &Lookup<'_>) -> Outcome {
         match self.resolve(lookup) {
-            Some(values) => Outcome::of(glob(&self.pieces, &values, text)),
+            Some(values) => Outcome::of(match_pieces(&self.pieces, &values, text)),
             None => Outcome::Unresolved,
         }
     }
@@ -195,7 +195,7 @@ impl Pattern {
     /// As [`matches`](Self::matches), for a pattern that has no variables.
     pub(super) fn matches_fixed(&self, text: &str) -> bool {
         debug_assert!(self.variables.is_empty(), "a variable needs a request");
-        glob(&self.pieces, &[], text)
+        match_pieces(&self.pieces, &[], text)
     }
 
     /// Whether `text` is the same, case aside. For a text without wildcards.
@@ -224,7 +224,7 @@ impl Pattern {
 /// Matches all of `text`, going back only to the latest `*`: an earlier one never has to take more,
 /// since what follows it already matched as far left as it can. So the time is at most the
 /// product of both lengths.
-fn glob(pieces: &[Piece], values: &[Cow<'_, str>], text: &str) -> bool {
+fn match_pieces(pieces: &[Piece], values: &[Cow<'_, str>], text: &str) -> bool {
     let (mut piece, mut at) = (0, 0);
     let mut latest_many = None;
     loop {

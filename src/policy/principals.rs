@@ -82,8 +82,11 @@ impl Principals {
 
     /// Whether no caller can ever be among them.
     pub(super) fn is_nobody(&self) -> bool {
-        let nobody = |set: &Set| !set.everyone && set.arns.is_empty() && set.accounts.is_empty();
-        matches!(self, Self::These(set) if nobody(set))
+        match self {
+            Self::Attached => false,
+            Self::These(set) => !set.everyone && set.arns.is_empty() && set.accounts.is_empty(),
+            Self::AllBut(set) => set.everyone,
+        }
     }
 
     /// Roles and groups are known only once the caller's groups are.

@@ -36,7 +36,9 @@ pub(super) struct Statement {
 #[derive(Debug, Default)]
 pub(super) struct Resources {
     negated: bool,
-    pub(super) patterns: Vec<ArnPattern>,
+    patterns: Vec<ArnPattern>,
+    /// Some pattern tells paths within a volume apart.
+    pub(super) by_path: bool,
 }
 
 /// What a statement is asked about: a request, with what every statement needs worked out once.
@@ -85,6 +87,17 @@ impl Resources {
                 .map(|pattern| pattern.matches(arn, lookup)),
         )
     }
+}
+
+/// Whether a resource pattern names less than all of a volume.
+fn names_a_path(pattern: &str) -> bool {
+    let Some(resource) = Arn::split(pattern).map(Arn::resource) else {
+        return false;
+    };
+    let path = resource
+        .strip_prefix("volume/")
+        .and_then(|rest| rest.split_once('/'));
+    path.is_some_and(|(_, path)| path != "*")
 }
 
 const ELEMENTS: [&str; 9] = [
@@ -273,7 +286,10 @@ impl<'n, 'a> Elements<'n, 'a> {
         let Some((negated, member)) = self.either(reader, "Resource") else {
             return Resources::default();
         };
-        let mut patterns = Vec::new();
+        let mut resources = Resources {
+            negated,
+            ..Resources::default()
+        };
         for (offset, text) in reader.strings(&member.value, &member.name) {
             let known = match Arn::split(text) {
                 Some(arn) if !["kms", "kmsfs"].contains(&arn.service()) => {
@@ -282,10 +298,11 @@ impl<'n, 'a> Elements<'n, 'a> {
                 _ => ArnPattern::parse(text, reader.version),
             };
             match known {
-                Ok(pattern) => patterns.push(pattern),
+                Ok(pattern) => resources.patterns.push(pattern),
                 Err(reason) => reader.problem(offset, reason),
             }
+            resources.by_path |= names_a_path(text);
         }
-        Resources { negated, patterns }
+        resources
     }
 }
