@@ -1,0 +1,57 @@
+//! The files of a log and the logs of a directory.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::{AuditError, io_error};
+
+const LOG: &str = "jsonl";
+const HEAD: &str = "head";
+
+/// Where one log keeps its files. A value of this type has a name that is safe in a path.
+#[derive(Debug, Clone)]
+pub(super) struct Files {
+    pub(super) name: String,
+    pub(super) directory: PathBuf,
+    /// The records, one per line.
+    pub(super) log: PathBuf,
+    /// The signed head.
+    pub(super) head: PathBuf,
+    /// Unfinished lines found after a crash, kept as evidence.
+    pub(super) torn: PathBuf,
+}
+
+impl Files {
+    pub(super) fn new(directory: &Path, name: &str) -> Result<Self, AuditError> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if !(1..=100).contains(&name.len()) || name.starts_with('.') || !name.bytes().all(fits) {
+            return Err(AuditError::Name(name.to_owned()));
+        }
+        let file = |extension: &str| directory.join(format!("{name}.{extension}"));
+        Ok(Self {
+            name: name.to_owned(),
+            directory: directory.to_path_buf(),
+            log: file(LOG),
+            head: file(HEAD),
+            torn: file("torn"),
+        })
+    }
+
+    /// The logs of `directory` by name: those with records, a head, or both.
+    pub(super) fn list(directory: &Path) -> Result<Vec<Self>, AuditError> {
+        let failed = || io_error("list", directory);
+        let mut names = BTreeSet::new();
+        for entry in std::fs::read_dir(directory).map_err(failed())? {
+            let file = PathBuf::from(entry.map_err(failed())?.file_name());
+            let extension = file.extension().and_then(|extension| extension.to_str());
+            if let (Some(LOG | HEAD), Some(name)) = (extension, file.file_stem()) {
+                names.extend(name.to_str().map(str::to_owned));
+            }
+        }
+        // A file whose name no log can have is not ours.
+        Ok(names
+            .iter()
+            .filter_map(|name| Self::new(directory, name).ok())
+            .collect())
+    }
+}

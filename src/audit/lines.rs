@@ -1,0 +1,189 @@
+//! Lines of a log file, forwards and backwards, in bounded memory.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
+
+use super::chain::MAX_LINE;
+
+/// One line as found.
+pub(super) struct Line<'a> {
+    /// Its bytes without the newline.
+    pub(super) bytes: &'a [u8],
+    /// Where it begins in the file.
+    pub(super) start: u64,
+    /// Whether a newline ends it. A record's does: without one the line is unfinished, or longer
+    /// than any record.
+    pub(super) ended: bool,
+}
+
+/// Reads lines from a place in a file to its end.
+pub(super) struct Lines {
+    reader: BufReader<File>,
+    line: Vec<u8>,
+    offset: u64,
+}
+
+impl Lines {
+    /// From byte `offset`, which begins a line.
+    pub(super) fn from(mut file: File, offset: u64) -> io::Result<Self> {
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Self {
+            reader: BufReader::with_capacity(1 << 18, file),
+            line: Vec::new(),
+            offset,
+        })
+    }
+
+    /// The next line, or `None` at the end of the file.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        self.line.clear();
+        let start = self.offset;
+        let most = MAX_LINE as u64 + 1;
+        let length = (&mut self.reader)
+            .take(most)
+            .read_until(b'\n', &mut self.line)?;
+        if length == 0 {
+            return Ok(None);
+        }
+        self.offset += length as u64;
+        let ended = self.line.last() == Some(&b'\n');
+        if ended {
+            self.line.pop();
+        }
+        Ok(Some(Line {
+            bytes: &self.line,
+            start,
+            ended,
+        }))
+    }
+}
+
+/// Reads finished lines from a place in a file back to its beginning.
+pub(super) struct LinesBack<'a> {
+    file: &'a File,
+    /// The bytes at `start..` that were read and not yet given out.
+    held: Vec<u8>,
+    start: u64,
+}
+
+impl<'a> LinesBack<'a> {
+    const CHUNK: u64 = 1 << 16;
+
+    /// Lines that end at or before byte `end`.
+    pub(super) fn from(file: &'a File, end: u64) -> io::Result<Self> {
+        let mut lines = Self {
+            file,
+            held: Vec::new(),
+            start: end,
+        };
+        // Whatever follows the last newline is unfinished.
+        while lines.start > 0 && !lines.held.contains(&b'\n') {
+            lines.held.clear();
+            lines.grow()?;
+        }
+        let kept = lines
+            .held
+            .iter()
+            .rposition(|&byte| byte == b'\n')
+            .map_or(0, |at| at + 1);
+        lines.held.truncate(kept);
+        Ok(lines)
+    }
+
+    /// Where the next line to be given out ends, its newline included.
+    pub(super) fn end(&self) -> u64 {
+        self.start + self.held.len() as u64
+    }
+
+    /// The line before the last one given out (without its newline) and where it begins; `None` at
+    /// the beginning of the file. A run of bytes longer than any record ends the reading too.
+    pub(super) fn next(&mut self) -> io::Result<Option<(Vec<u8>, u64)>> {
+        if self.held.is_empty() && self.start == 0 {
+            return Ok(None);
+        }
+        loop {
+            let content = &self.held[..self.held.len().saturating_sub(1)];
+            let previous = content.iter().rposition(|&byte| byte == b'\n');
+            let from = match previous {
+                Some(at) => at + 1,
+                None if self.start == 0 => 0,
+                None if self.held.len() > MAX_LINE => return Ok(None),
+                None => {
+                    self.grow()?;
+                    continue;
+                }
+            };
+            let mut line = self.held.split_off(from);
+            line.pop();
+            return Ok(Some((line, self.start + from as u64)));
+        }
+    }
+
+    fn grow(&mut self) -> io::Result<()> {
+        let length = self.start.min(Self::CHUNK);
+        self.start -= length;
+        let mut chunk = vec![0; usize::try_from(length).expect("a chunk is small")];
+        self.file.read_exact_at(&mut chunk, self.start)?;
+        chunk.append(&mut self.held);
+        self.held = chunk;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::io::Write;
+
+    fn file(content: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file
+    }
+
+    proptest! {
+        #[test]
+        fn backwards_gives_the_finished_lines_of_forwards(
+            lengths in prop::collection::vec(0_usize..50_000, 0..12),
+            unfinished in 0_usize..70_000,
+        ) {
+            let mut content = Vec::new();
+            for (number, length) in lengths.iter().enumerate() {
+                content.extend(std::iter::repeat_n(b'a' + u8::try_from(number).unwrap(), *length));
+                content.push(b'\n');
+            }
+            let end = content.len() as u64;
+            content.extend(std::iter::repeat_n(b'z', unfinished));
+            let file = file(&content);
+
+            let mut forwards = Vec::new();
+            let mut lines = Lines::from(file.try_clone().unwrap(), 0).unwrap();
+            while let Some(line) = lines.next().unwrap() {
+                if line.ended {
+                    forwards.push((line.bytes.to_vec(), line.start));
+                } else {
+                    prop_assert_eq!(line.bytes.len(), unfinished);
+                }
+            }
+            let mut lines = LinesBack::from(&file, content.len() as u64).unwrap();
+            prop_assert_eq!(lines.end(), end);
+            let mut backwards = Vec::new();
+            while let Some(line) = lines.next().unwrap() {
+                backwards.push(line);
+            }
+            backwards.reverse();
+            prop_assert_eq!(forwards, backwards);
+        }
+    }
+
+    #[test]
+    fn a_line_longer_than_any_record_is_given_in_bounded_pieces() {
+        let file = file(&vec![b'a'; 3 * MAX_LINE]);
+        let mut lines = Lines::from(file, 0).unwrap();
+        let line = lines.next().unwrap().unwrap();
+        assert!(!line.ended);
+        assert_eq!(line.bytes.len(), MAX_LINE + 1);
+    }
+}

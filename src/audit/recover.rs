@@ -1,0 +1,173 @@
+//! Opening a log: finding its end, and setting right what a crash left.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::chain::{Link, Sealed};
+use super::event::rfc3339;
+use super::files::Files;
+use super::head::{SignedHead, Vouched};
+use super::lines::{Lines, LinesBack};
+use super::writer::Tail;
+use super::{AuditError, io_error};
+
+/// What a `LogRecovered` record says.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Recovery {
+    reason: &'static str,
+    /// Records found after the signed head: they continue the chain, but nobody had signed them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned_records: Option<u64>,
+    /// Bytes of an unfinished record, moved to `<name>.torn`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    torn_bytes: Option<u64>,
+    /// Events refused because the log could not be written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused_events: Option<u64>,
+    /// Time of the first refusal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+}
+
+impl Recovery {
+    pub(super) fn from_refusals(refused: u64, since: Timestamp) -> Self {
+        Self {
+            reason: "the log could not be written",
+            refused_events: Some(refused),
+            since: Some(rfc3339(since)),
+            ..Self::default()
+        }
+    }
+
+    fn from_crash(unsigned: u64, torn: u64) -> Self {
+        Self {
+            reason: "the log was not closed",
+            unsigned_records: Some(unsigned),
+            torn_bytes: Some(torn),
+            ..Self::default()
+        }
+    }
+}
+
+/// How a log was found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Without a record: it begins.
+    New(Tail),
+    /// As it was closed.
+    Closed(Tail),
+    /// As a crash left it; an unfinished record has been moved away.
+    Crashed(Tail, Recovery),
+}
+
+/// Finds the end of the log in `file`, which is open to read and append and locked.
+pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Found, AuditError> {
+    let damaged = |reason: String| AuditError::Damaged {
+        file: files.log.clone(),
+        reason,
+    };
+    let failed = || io_error("read", &files.log);
+    let length = file.metadata().map_err(failed())?.len();
+    let head = SignedHead::read(files).map_err(io_error("read", &files.head))?;
+    let signed = match head {
+        None => Tail {
+            link: Link::genesis(&files.name),
+            end: 0,
+        },
+        Some(head) => {
+            let vouched = head
+                .and_then(|head| head.check(&files.name, Some(key)))
+                .map_err(damaged)?;
+            locate(file, length, vouched)
+                .map_err(failed())?
+                .map_err(damaged)?
+        }
+    };
+    let mut tail = signed;
+    let mut lines =
+        Lines::from(file.try_clone().map_err(failed())?, signed.end).map_err(failed())?;
+    while let Some(line) = lines.next().map_err(failed())? {
+        // Only an unfinished write leaves these: a line without its end or, after a power loss, a
+        // block that never reached the disk and reads as zeros. JSON has no zero byte.
+        if !line.ended || line.bytes.contains(&0) {
+            break;
+        }
+        let seq = tail.link.seq + 1;
+        let link = tail.link.follow(line.bytes);
+        let link = link.map_err(|broken| damaged(format!("line {seq}: {broken}")))?;
+        tail = Tail {
+            link,
+            end: line.start + line.bytes.len() as u64 + 1,
+        };
+    }
+    // The first record is followed by the first head at once, so a log that has more records and no
+    // head has lost it.
+    let unsigned = tail.link.seq - signed.link.seq;
+    if signed.end == 0 && unsigned > 1 {
+        return Err(damaged(format!(
+            "its head file {} is gone",
+            files.head.display()
+        )));
+    }
+    let torn = length - tail.end;
+    if torn > 0 {
+        move_away(files, file, tail.end)?;
+    }
+    Ok(match tail.end {
+        0 => Found::New(tail),
+        _ if torn == 0 && unsigned == 0 => Found::Closed(tail),
+        _ => Found::Crashed(tail, Recovery::from_crash(unsigned, torn)),
+    })
+}
+
+/// Finds the record a head vouches for. The inner error says why it is not there.
+fn locate(file: &File, length: u64, head: Vouched) -> io::Result<Result<Tail, String>> {
+    let seq = head.link.seq;
+    if length < head.end {
+        return Ok(Err(format!(
+            "it ends before record {seq}, which its head vouches for"
+        )));
+    }
+    let mut lines = LinesBack::from(file, head.end)?;
+    let ends_there = lines.end() == head.end;
+    let link = lines
+        .next()?
+        .and_then(|(line, _)| Sealed::parse(&line)?.link());
+    Ok(if ends_there && link == Some(head.link) {
+        Ok(Tail {
+            link: head.link,
+            end: head.end,
+        })
+    } else {
+        Err(format!(
+            "record {seq}, which its head vouches for, is not where it was"
+        ))
+    })
+}
+
+/// Moves what follows byte `end` of the log to the end of the `.torn` file.
+fn move_away(files: &Files, log: &File, end: u64) -> Result<(), AuditError> {
+    let failed = || io_error("write", &files.torn);
+    let mut options = OpenOptions::new();
+    let mut torn = options
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(&files.torn)
+        .map_err(failed())?;
+    let mut from = log;
+    from.seek(SeekFrom::Start(end))
+        .map_err(io_error("read", &files.log))?;
+    io::copy(&mut from, &mut torn).map_err(failed())?;
+    torn.write_all(b"\n")
+        .and_then(|()| torn.sync_data())
+        .map_err(failed())?;
+    log.set_len(end)
+        .and_then(|()| log.sync_data())
+        .map_err(io_error("write", &files.log))
+}

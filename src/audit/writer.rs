@@ -1,0 +1,132 @@
+//! The end of a log: where records are appended, and what happens when they cannot be.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::chain::{Link, Unsealed};
+use super::event::{Details, Event, Source};
+use super::recover::Recovery;
+
+/// How long a record may wait for the disk and the signed head. Half the second that is promised
+/// leaves the other half to the sync itself.
+pub(super) const SYNC_AFTER: Duration = Duration::from_millis(500);
+/// How long a record may wait for a checkpoint.
+const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
+/// How many records may wait for a checkpoint.
+const CHECKPOINT_RECORDS: u32 = 4096;
+
+/// The last record and where it ends, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tail {
+    pub(super) link: Link,
+    pub(super) end: u64,
+}
+
+/// Since when, and how often, records could not be written.
+struct Failure {
+    since: Timestamp,
+    refused: u64,
+}
+
+/// Everything under the lock that orders the records. The file is opened to append.
+pub(super) struct Writer {
+    source: Source,
+    pub(super) tail: Tail,
+    failure: Option<Failure>,
+    /// Set for good by a failed sync.
+    pub(super) broken: Option<String>,
+    /// When the head has to be brought to disk, if it lags.
+    pub(super) head_due: Option<Instant>,
+    /// When a checkpoint has to be written, if there are records since the last.
+    pub(super) checkpoint_due: Option<Instant>,
+    since_checkpoint: u32,
+    pub(super) closing: bool,
+}
+
+impl Writer {
+    pub(super) fn new(source: Source, tail: Tail) -> Self {
+        Self {
+            source,
+            tail,
+            failure: None,
+            broken: None,
+            head_due: None,
+            checkpoint_due: None,
+            since_checkpoint: 0,
+            closing: false,
+        }
+    }
+
+    /// Appends one record. On failure the file is as before, or will be made so before the next
+    /// record, and nothing has been taken from the sequence.
+    pub(super) fn append(&mut self, file: &File, event: Unsealed) -> io::Result<Link> {
+        let result = self.recover(file).and_then(|()| self.write(file, event));
+        if result.is_err() {
+            let failure = self.failure.get_or_insert(Failure {
+                since: Timestamp::now(),
+                refused: 0,
+            });
+            failure.refused += 1;
+        }
+        result
+    }
+
+    /// Notes that a record waits for the head and a checkpoint. Returns whether the log's thread
+    /// has to hear of it.
+    pub(super) fn schedule(&mut self) -> bool {
+        let now = Instant::now();
+        let news = self.head_due.is_none() || self.checkpoint_due.is_none();
+        self.head_due.get_or_insert(now + SYNC_AFTER);
+        self.checkpoint_due.get_or_insert(now + CHECKPOINT_AFTER);
+        self.since_checkpoint += 1;
+        let full = self.since_checkpoint == CHECKPOINT_RECORDS;
+        if full {
+            self.checkpoint_due = Some(now);
+        }
+        news || full
+    }
+
+    /// Notes that a checkpoint is about to be written.
+    pub(super) fn checkpoint_begins(&mut self) {
+        self.checkpoint_due = None;
+        self.since_checkpoint = 0;
+    }
+
+    /// When the log's thread has to act next.
+    pub(super) fn due(&self) -> Option<Instant> {
+        [self.head_due, self.checkpoint_due]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// After a failure: removes what it left behind and records how many events were refused.
+    fn recover(&mut self, file: &File) -> io::Result<()> {
+        let Some(failure) = &self.failure else {
+            return Ok(());
+        };
+        file.set_len(self.tail.end)?;
+        let recovery = Recovery::from_refusals(failure.refused, failure.since);
+        let mut event = Event::of_log(self.source, "LogRecovered", Details::Recovered(recovery));
+        self.write(file, Unsealed::new(event.stamped(Timestamp::now())))?;
+        self.failure = None;
+        Ok(())
+    }
+
+    fn write(&mut self, mut file: &File, event: Unsealed) -> io::Result<Link> {
+        let (link, line) = event.seal(self.tail.link);
+        if let Err(error) = file.write_all(&line) {
+            // Part of the line may be there. If it cannot be removed now, `recover` has to.
+            let _ = file.set_len(self.tail.end);
+            return Err(error);
+        }
+        self.tail = Tail {
+            link,
+            end: self.tail.end + line.len() as u64,
+        };
+        Ok(link)
+    }
+}
