@@ -1,0 +1,211 @@
+//! Asking policy: what a request is about, and what it says of itself to conditions.
+
+use std::borrow::Cow;
+
+use super::{Embedded, trail::Trail};
+use crate::{
+    kms::{
+        Caller, KmsError,
+        api::{EncryptionAlgorithm, EncryptionContext, Tag},
+        name::AliasName,
+        state::Key,
+    },
+    policy::{self, Allowed, Context, Denied, DenyReason, Document, Principal, Request},
+};
+
+/// What an operation is to be done to.
+#[derive(Clone, Copy)]
+pub(super) enum Target<'a> {
+    /// Nothing in particular: identity policies alone decide.
+    Account,
+    /// A key: its policy decides.
+    Key(&'a Key),
+    /// An alias: identity policies alone decide.
+    Alias(&'a AliasName),
+}
+
+/// What a request tells conditions beyond its caller and its key.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Facts<'a> {
+    pub(super) encryption_context: Option<&'a EncryptionContext>,
+    /// The alias that named the key.
+    pub(super) request_alias: Option<&'a AliasName>,
+    pub(super) algorithm: Option<EncryptionAlgorithm>,
+    /// `ReEncrypt` only.
+    pub(super) same_key: Option<bool>,
+    /// `CreateKey` and `PutKeyPolicy` only.
+    pub(super) bypass_lockout_check: Option<bool>,
+    /// `CreateKey` only: the new key is of the only kind there is.
+    pub(super) new_key: bool,
+    /// `CreateKey` only.
+    pub(super) request_tags: &'a [Tag],
+}
+
+impl Embedded {
+    /// Has policy decide whether the caller may do `action` (`kms:…`) to `target`.
+    pub(super) fn authorize(
+        &self,
+        trail: &mut Trail<'_>,
+        action: &str,
+        target: Target<'_>,
+        facts: Facts<'_>,
+    ) -> Result<Allowed, KmsError> {
+        let document = match target {
+            Target::Key(key) => {
+                trail.key(&key.arn);
+                &*key.policy
+            }
+            Target::Account | Target::Alias(_) => &self.account,
+        };
+        match self.decide(document, trail.caller(), action, target, facts) {
+            Ok(allowed) => {
+                trail.allowed(&allowed);
+                Ok(allowed)
+            }
+            Err(denied) => {
+                let error = self.access_denied(&denied, trail.caller(), action, target);
+                trail.denied(denied);
+                Err(error)
+            }
+        }
+    }
+
+    /// The decision alone, by `document` in the place of the target's own policy.
+    pub(super) fn decide(
+        &self,
+        document: &Document,
+        caller: &Caller,
+        action: &str,
+        target: Target<'_>,
+        facts: Facts<'_>,
+    ) -> Result<Allowed, Denied> {
+        let resource = self.resource(target);
+        let context = Conditions { service: self, caller, target, facts };
+        let principal = &*caller.principal;
+        let request = Request { principal, action, resource: &resource, context: &context };
+        let identity = self.identity_policy(principal);
+        policy::decide(document, identity.as_slice(), &[], &request)
+    }
+
+    fn identity_policy(&self, principal: &Principal) -> Option<&Document> {
+        (principal.arn == self.home.admin.arn).then_some(&self.administrator)
+    }
+
+    fn resource<'a>(&self, target: Target<'a>) -> Cow<'a, str> {
+        match target {
+            Target::Account => "*".into(),
+            Target::Key(key) => (&*key.arn).into(),
+            Target::Alias(alias) => self.home.place.alias_arn(alias).into(),
+        }
+    }
+
+    /// AWS's words (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
+    fn access_denied(
+        &self,
+        denied: &Denied,
+        caller: &Caller,
+        action: &str,
+        target: Target<'_>,
+    ) -> KmsError {
+        let by_resource_policy = match denied.reason {
+            DenyReason::ExplicitDeny => {
+                denied.statements.iter().any(|statement| !statement.starts_with("identity:"))
+            }
+            DenyReason::NoAllow => matches!(target, Target::Key(_)),
+        };
+        let kind = if by_resource_policy { "resource-based" } else { "identity-based" };
+        let because = match denied.reason {
+            DenyReason::ExplicitDeny => format!("with an explicit deny in a {kind} policy"),
+            DenyReason::NoAllow => format!("because no {kind} policy allows the {action} action"),
+        };
+        KmsError::AccessDenied(format!(
+            "User: {} is not authorized to perform: {action} on resource: {} {because}",
+            caller.principal.arn,
+            self.resource(target),
+        ))
+    }
+}
+
+/// The condition keys of one request
+/// (<https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html>).
+struct Conditions<'a> {
+    service: &'a Embedded,
+    caller: &'a Caller,
+    target: Target<'a>,
+    facts: Facts<'a>,
+}
+
+impl Conditions<'_> {
+    fn key(&self) -> Option<&Key> {
+        match self.target {
+            Target::Key(key) => Some(key),
+            Target::Account | Target::Alias(_) => None,
+        }
+    }
+
+    /// The values of a family's key, such as `kms:EncryptionContext:department`. A key's name in a
+    /// condition has no case, so `Department` of the request answers as well.
+    fn of_family(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let (name, pairs): (&str, Vec<(&str, &str)>) =
+            if let Some(name) = key.strip_prefix("kms:EncryptionContext:") {
+                let pairs = self.facts.encryption_context?.iter();
+                (name, pairs.map(|(name, value)| (&**name, &**value)).collect())
+            } else if let Some(name) = key.strip_prefix("aws:RequestTag/") {
+                (name, tags(self.facts.request_tags))
+            } else if let Some(name) = key.strip_prefix("aws:ResourceTag/") {
+                (name, tags(&self.key()?.tags))
+            } else {
+                return None;
+            };
+        let same = pairs.into_iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        Some(same.map(|(_, value)| value.into()).collect())
+    }
+}
+
+fn tags(tags: &[Tag]) -> Vec<(&str, &str)> {
+    tags.iter().map(|tag| (&*tag.tag_key, &*tag.tag_value)).collect()
+}
+
+impl Context for Conditions<'_> {
+    fn get(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let place = &self.service.home.place;
+        let of_some_key = self.facts.new_key || self.key().is_some();
+        let bool = |truth: bool| Cow::from(if truth { "true" } else { "false" });
+        let one: Cow<'_, str> = match key {
+            "kms:ViaService" if self.caller.via_kmsfs => place.via_service().into(),
+            "kms:CallerAccount" => (&*self.caller.principal.account).into(),
+            "kms:KeySpec" | "kms:CustomerMasterKeySpec" if of_some_key => Key::SPEC.as_str().into(),
+            "kms:KeyUsage" | "kms:CustomerMasterKeyUsage" if of_some_key => {
+                Key::USAGE.as_str().into()
+            }
+            "kms:KeyOrigin" if of_some_key => Key::ORIGIN.as_str().into(),
+            "kms:MultiRegion" if of_some_key => bool(false),
+            "kms:EncryptionAlgorithm" => self.facts.algorithm?.as_str().into(),
+            "kms:RequestAlias" => self.facts.request_alias?.as_str().into(),
+            "kms:ReEncryptOnSameKey" => bool(self.facts.same_key?),
+            "kms:BypassPolicyLockoutSafetyCheck" => bool(self.facts.bypass_lockout_check?),
+            "kmsfs:Uid" => self.caller.uid?.to_string().into(),
+            "aws:PrincipalType" => "User".into(),
+            "aws:CurrentTime" => jiff::Timestamp::now().to_string().into(),
+            "aws:EpochTime" => jiff::Timestamp::now().as_second().to_string().into(),
+            "aws:RequestedRegion" => (&*place.region).into(),
+            "aws:ResourceAccount" => (&*place.account).into(),
+            "aws:ViaAWSService" => bool(self.caller.via_kmsfs),
+            "kms:EncryptionContextKeys" => {
+                let context = self.facts.encryption_context?;
+                return Some(context.keys().map(|name| (&**name).into()).collect());
+            }
+            "aws:TagKeys" => {
+                let names = self.facts.request_tags.iter().map(|tag| (&*tag.tag_key).into());
+                return Some(names.collect());
+            }
+            "kms:ResourceAliases" => {
+                let state = self.service.state.read();
+                let aliases = state.aliases_of(self.key()?.id);
+                return Some(aliases.map(|(name, _)| name.to_string().into()).collect());
+            }
+            family => return self.of_family(family),
+        };
+        Some(vec![one])
+    }
+}

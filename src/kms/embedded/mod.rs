@@ -1,0 +1,287 @@
+//! The key service itself: state, store and log in this process.
+//!
+//! Every operation runs inside one frame, [`Embedded::run`]: its body finds the key, has policy
+//! decide, and prepares the answer; then the frame records what happened, and only with the record
+//! written is a change committed and the answer given. A body cannot skip the record, and cannot get
+//! at key material without policy's proof ([`Key::usable`](super::state::Key::usable)).
+
+mod aliases;
+mod authorize;
+mod data;
+mod keys;
+mod page;
+mod policies;
+mod rotations;
+#[cfg(test)]
+mod tests;
+mod trail;
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Mutex, MutexGuard, RwLock};
+
+use self::trail::Trail;
+use super::{
+    Caller, HomeError, KeyService, KmsError,
+    api::*,
+    home::{AUDIT, Inner},
+    name::KeyName,
+    service::with_operations,
+    signer::Signer,
+    state::{Key, State},
+    store::Store,
+};
+use crate::{
+    audit::{self, Anchored, Durability, Log},
+    crypto::SecretKey,
+    policy::{Document, DocumentKind, canned},
+};
+
+/// The name of the key service's own log.
+const LOG: &str = "kms";
+/// Waiting heads of volumes' logs get a checkpoint of their own after this long, when the key
+/// service itself has nothing to log.
+const ANCHOR_EVERY: Duration = Duration::from_secs(10);
+
+/// The owner of a home's keys.
+pub(super) struct Embedded {
+    home: Arc<Inner>,
+    root: Arc<SecretKey>,
+    /// The built-in identity policy of the home's administrator.
+    administrator: Document,
+    /// Decides what concerns no key: delegates all to identity policies.
+    account: Document,
+    origin: audit::Origin,
+    state: RwLock<State>,
+    /// Held by whoever changes something, from reading the state to having changed it.
+    store: Mutex<Store>,
+    signer: Arc<Signer>,
+    log: Log,
+    last_anchored: Mutex<Instant>,
+}
+
+impl Embedded {
+    /// Opens the store and the log. The caller holds the home's lock.
+    pub(super) fn open(home: &Arc<Inner>) -> Result<Self, HomeError> {
+        let root = home.root.as_ref().ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
+        let path = home.file("kms.sqlite");
+        let store = Store::open(&path)?;
+        let state = store.load(&path, root, &home.place)?;
+        let signer = Arc::new(Signer::new(root));
+        let anchor = Arc::clone(&signer) as Arc<dyn audit::Anchor>;
+        let log = Log::open(&home.file(AUDIT), LOG, Durability::Balanced, anchor)?;
+        let built_in = |kind, text: &str| {
+            Document::parse(kind, text).expect("kmsfs' own policies are well-formed")
+        };
+        Ok(Self {
+            administrator: built_in(
+                DocumentKind::Identity,
+                &canned::administrator_identity_policy(),
+            ),
+            account: built_in(
+                DocumentKind::Key,
+                &canned::default_key_policy(&home.place.account),
+            ),
+            origin: audit::Origin {
+                source: audit::Source::Kms,
+                region: home.place.region.clone(),
+                account: home.place.account.clone(),
+            },
+            home: Arc::clone(home),
+            root: Arc::clone(root),
+            state: RwLock::new(state),
+            store: Mutex::new(store),
+            signer,
+            log,
+            last_anchored: Mutex::new(Instant::now()),
+        })
+    }
+
+    /// Runs the operation `name`: record first, then change, then answer.
+    fn run<'a, Q, R>(
+        &'a self,
+        name: &'static str,
+        caller: &'a Caller,
+        request: &'a Q,
+        body: impl FnOnce(&'a Self, &mut Trail<'a>, &'a Q) -> Result<Done<'a, R>, KmsError>,
+    ) -> Result<R, KmsError> {
+        let mut trail = Trail::new(name, caller);
+        let done = match body(self, &mut trail, request) {
+            Ok(done) => done,
+            Err(error) => {
+                self.record(&trail, Some(&error))?;
+                return Err(error);
+            }
+        };
+        // Dropping `done` without its commit, as on failure here, undoes the change.
+        self.record(&trail, None)?;
+        if let Some(change) = done.change
+            && let Err(error) = change.commit()
+        {
+            // The log already says that it happened, so it has to say that it did not.
+            self.record(&trail, Some(&error))?;
+            return Err(error);
+        }
+        Ok(done.response)
+    }
+
+    fn record(&self, trail: &Trail<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
+        let recorded = self.log.record(trail.event(&self.origin, error));
+        recorded.map(drop).map_err(|failure| {
+            tracing::error!(%failure, "the key service refuses: its audit log cannot be written");
+            KmsError::Internal(failure.to_string())
+        })
+    }
+
+    /// Begins an operation that changes something. Until the guard is gone nothing else does.
+    fn changing(&self) -> MutexGuard<'_, Store> {
+        self.store.lock()
+    }
+
+    /// The key that `text` names in any of the four forms.
+    fn find(&self, text: &str) -> Result<Named, KmsError> {
+        let state = self.state.read();
+        let (id, alias) = match self.home.place.parse_key_name(text)? {
+            KeyName::Id(id) => (id, None),
+            KeyName::Alias(alias) => match state.aliases.get(&alias) {
+                Some(target) => (target.key, Some(alias)),
+                None => {
+                    let arn = self.home.place.alias_arn(&alias);
+                    return Err(KmsError::NotFound(format!("Alias {arn} is not found.")));
+                }
+            },
+        };
+        match state.keys.get(&id) {
+            Some(key) => Ok(Named { key: Arc::clone(key), alias }),
+            None => {
+                let arn = self.home.place.key_arn(id);
+                Err(KmsError::NotFound(format!("Key '{arn}' does not exist")))
+            }
+        }
+    }
+
+    /// The key that `text` names by key id or key ARN; most administrative operations take no alias.
+    fn find_by_id(&self, text: &str) -> Result<Arc<Key>, KmsError> {
+        match self.home.place.parse_key_name(text)? {
+            KeyName::Id(_) => self.find(text).map(|named| named.key),
+            KeyName::Alias(_) => Err(KmsError::NotFound(format!("Invalid keyId '{text}'"))),
+        }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        // The volumes' last heads belong into our log before it closes.
+        if self.signer.has_waiting()
+            && let Err(error) = self.log.checkpoint()
+        {
+            tracing::error!(%error, "the last heads of the volumes' audit logs are not anchored");
+        }
+    }
+}
+
+/// A key, and the alias if the request named it by one.
+struct Named {
+    key: Arc<Key>,
+    alias: Option<super::name::AliasName>,
+}
+
+/// What an operation's body hands to the frame.
+struct Done<'a, R> {
+    response: R,
+    change: Option<Change<'a>>,
+}
+
+impl<R> Done<'_, R> {
+    /// An answer that changes nothing.
+    fn answer(response: R) -> Self {
+        Self { response, change: None }
+    }
+}
+
+/// A change that is written but not committed. Dropped without [`Change::commit`], it is undone.
+struct Change<'a> {
+    service: &'a Embedded,
+    store: MutexGuard<'a, Store>,
+    apply: Box<dyn FnOnce(&mut State) + 'a>,
+}
+
+impl<'a> Change<'a> {
+    /// Writes a change with `write`; once committed, `apply` makes the same change in memory.
+    fn write(
+        service: &'a Embedded,
+        mut store: MutexGuard<'a, Store>,
+        write: impl FnOnce(&mut Store) -> rusqlite::Result<()>,
+        apply: impl FnOnce(&mut State) + 'a,
+    ) -> Result<Self, KmsError> {
+        let written = store.begin().and_then(|()| write(&mut store));
+        let change = Self { service, store, apply: Box::new(apply) };
+        written.map_err(|error| store_failed(&error)).map(|()| change)
+    }
+
+    fn commit(mut self) -> Result<(), KmsError> {
+        let epoch = self.store.commit().map_err(|error| store_failed(&error))?;
+        let mut state = self.service.state.write();
+        state.epoch = epoch;
+        std::mem::replace(&mut self.apply, Box::new(|_| ()))(&mut state);
+        Ok(())
+    }
+}
+
+impl Drop for Change<'_> {
+    fn drop(&mut self) {
+        self.store.roll_back();
+    }
+}
+
+fn store_failed(error: &rusqlite::Error) -> KmsError {
+    tracing::error!(%error, "the key store failed");
+    KmsError::Internal(format!("the key store failed: {error}"))
+}
+
+macro_rules! run_operations {
+    (
+        {}
+        $(
+            $(#[$about:meta])*
+            $method:ident = $operation:ident($request:ty) -> $response:ty;
+        )+
+    ) => {
+        impl KeyService for Embedded {
+            $(
+                fn $method(&self, caller: &Caller, request: &$request)
+                    -> Result<$response, KmsError>
+                {
+                    self.run(stringify!($operation), caller, request, Self::$method)
+                }
+            )+
+
+            fn epoch(&self) -> Result<u64, KmsError> {
+                Ok(self.state.read().epoch)
+            }
+
+            fn audit_anchor(&self, log: &str, seq: u64, hash: &[u8; 32])
+                -> Result<Anchored, KmsError>
+            {
+                if log == LOG {
+                    let refused = "the key service alone vouches for its own log";
+                    return Err(KmsError::AccessDenied(refused.to_owned()));
+                }
+                let signature = self.signer.sign(log, seq, hash);
+                self.signer.remember(log, seq, hash);
+                let mut last = self.last_anchored.lock();
+                if last.elapsed() >= ANCHOR_EVERY {
+                    *last = Instant::now();
+                    drop(last);
+                    let anchored = self.log.checkpoint();
+                    anchored.map_err(|failure| KmsError::Internal(failure.to_string()))?;
+                }
+                Ok(Anchored { signature, other: Some(self.log.head()) })
+            }
+        }
+    };
+}
+with_operations!(run_operations);

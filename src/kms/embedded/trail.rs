@@ -1,0 +1,140 @@
+//! What an operation did, gathered for its audit record.
+
+use crate::{
+    audit::{Event, Identity, Origin, Process, Refusal, Value},
+    kms::{Caller, KmsError},
+    policy::{Allowed, Denied, DenyReason},
+};
+
+/// The operations that change who may do what, or what there is. Their records are on disk before
+/// the answer.
+const ADMINISTRATION: &[&str] = &[
+    "CreateKey",
+    "EnableKey",
+    "DisableKey",
+    "CreateAlias",
+    "UpdateAlias",
+    "DeleteAlias",
+    "RotateKeyOnDemand",
+    "PutKeyPolicy",
+];
+
+enum Decision {
+    Allowed(Vec<String>),
+    Denied(Refusal, Vec<String>),
+}
+
+/// The record of one call, in the making. Names are CloudTrail's
+/// (<https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html>).
+pub(super) struct Trail<'a> {
+    operation: &'static str,
+    caller: &'a Caller,
+    keys: Vec<String>,
+    parameters: Vec<(&'static str, Value<'a>)>,
+    responses: Vec<(&'static str, Value<'a>)>,
+    decision: Option<Decision>,
+}
+
+impl<'a> Trail<'a> {
+    pub(super) fn new(operation: &'static str, caller: &'a Caller) -> Self {
+        Self {
+            operation,
+            caller,
+            keys: Vec::new(),
+            parameters: Vec::new(),
+            responses: Vec::new(),
+            decision: None,
+        }
+    }
+
+    pub(super) fn caller(&self) -> &'a Caller {
+        self.caller
+    }
+
+    pub(super) fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// A key that the call is about.
+    pub(super) fn key(&mut self, arn: &str) {
+        if !self.keys.iter().any(|known| known == arn) {
+            self.keys.push(arn.to_owned());
+        }
+    }
+
+    /// A parameter of the request, as `CloudTrail` has it: never a plaintext, never a ciphertext.
+    pub(super) fn parameter(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
+        self.parameters.push((name, value.into()));
+    }
+
+    /// As [`Self::parameter`], for one that may be absent.
+    pub(super) fn optional<V: Into<Value<'a>>>(&mut self, name: &'static str, value: Option<V>) {
+        if let Some(value) = value {
+            self.parameter(name, value);
+        }
+    }
+
+    /// An element of the response.
+    pub(super) fn response(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
+        self.responses.push((name, value.into()));
+    }
+
+    pub(super) fn allowed(&mut self, allowed: &Allowed) {
+        let mut statements = allowed.statements().to_vec();
+        if let Some(Decision::Allowed(earlier)) = &mut self.decision {
+            earlier.append(&mut statements);
+        } else {
+            self.decision = Some(Decision::Allowed(statements));
+        }
+    }
+
+    pub(super) fn denied(&mut self, denied: Denied) {
+        let refusal = match denied.reason {
+            DenyReason::ExplicitDeny => Refusal::ExplicitDeny,
+            DenyReason::NoAllow => Refusal::NoAllow,
+        };
+        self.decision = Some(Decision::Denied(refusal, denied.statements));
+    }
+
+    /// The record, for a call that succeeded or ended with `error`.
+    pub(super) fn event<'e>(&'e self, origin: &'e Origin, error: Option<&'e KmsError>) -> Event<'e> {
+        let caller = self.caller;
+        let mut identity = Identity::user(&*caller.principal.arn).ids(caller.uid, None);
+        if caller.via_kmsfs {
+            identity.invoked_by = Some(format!("kmsfs.{}.amazonaws.com", origin.region).into());
+        }
+        let mut event = Event::new(origin, self.operation, identity);
+        if let Some(pid) = caller.pid {
+            event = event.process(Process { pid, exe: None });
+        }
+        for arn in &self.keys {
+            event = event.key(&**arn);
+        }
+        for (name, value) in &self.parameters {
+            event = event.parameter(name, value.clone());
+        }
+        match &self.decision {
+            Some(Decision::Allowed(statements)) => event = event.allowed(&**statements),
+            Some(Decision::Denied(reason, statements)) => {
+                event = event.denied(*reason, &**statements);
+            }
+            None => {}
+        }
+        if let Some(id) = &caller.shared_event_id {
+            event = event.shared_id(&**id);
+        }
+        match error {
+            Some(error) => event = event.error(error.code(), error.message()),
+            None => {
+                for (name, value) in &self.responses {
+                    event = event.response(name, value.clone());
+                }
+            }
+        }
+        if ADMINISTRATION.contains(&self.operation) {
+            event.administration()
+        } else {
+            event.read_only()
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A home: the directory that holds a key service, its policies and its audit logs.
+//!
+//! ```text
+//! HOME/             mode 0700
+//!   home.json       format version, account, Region, signing public key, sealed root key
+//!   kms.sqlite      keys, aliases, key policies
+//!   lock            held by the process that owns the key service
+//!   kms.sock        where that process serves the others
+//!   audit/          kms.jsonl, volume-<id>.jsonl and their heads
+//!   policies/       <volume id>.json: tree policies
+//! ```
+
+use std::{
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{
+    HomeError, KeyService,
+    home_file::HomeFile,
+    name::Place,
+    owner::Owner,
+    principals::Principals,
+    seal::{PassphraseCost, Unlock},
+};
+use crate::{crypto::SecretKey, policy::Principal};
+
+/// What a new home is given.
+#[derive(Debug, Clone)]
+pub struct HomeSettings {
+    /// The account id in its ARNs: 12 digits.
+    pub account: String,
+    /// The Region in its ARNs.
+    pub region: String,
+    /// The cost of guessing its passphrase.
+    pub passphrase_cost: PassphraseCost,
+}
+
+impl Default for HomeSettings {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".to_owned(),
+            region: "us-east-1".to_owned(),
+            passphrase_cost: PassphraseCost::default(),
+        }
+    }
+}
+
+impl HomeSettings {
+    fn place(&self) -> Result<Place, HomeError> {
+        let (account, region) = (&self.account, &self.region);
+        if account.len() != 12 || !account.bytes().all(|b| b.is_ascii_digit()) {
+            return Err(HomeError::Settings(format!(
+                "the account id {account:?} is not 12 digits"
+            )));
+        }
+        // The pattern of RegionType in the API: ([a-z]+-){2,3}\d+
+        let mut parts = region.split('-').rev();
+        let number = parts.next().unwrap_or_default();
+        let words: Vec<&str> = parts.collect();
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
+        if !digits || !matches!(words.len(), 2 | 3) || !words.iter().all(word) || region.len() > 32 {
+            return Err(HomeError::Settings(format!(
+                "{region:?} is not the name of a Region, such as us-east-1"
+            )));
+        }
+        Ok(Place { account: account.clone(), region: region.clone() })
+    }
+}
+
+/// What every part of an open home shares.
+pub(super) struct Inner {
+    pub(super) path: PathBuf,
+    pub(super) place: Place,
+    pub(super) owner_uid: u32,
+    pub(super) principals: Principals,
+    pub(super) root: Option<Arc<SecretKey>>,
+    pub(super) admin: Arc<Principal>,
+}
+
+impl Inner {
+    pub(super) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Opens the lock file. The lock belongs to what is opened here, not to the process.
+    pub(super) fn open_lock(&self) -> Result<File, HomeError> {
+        open_lock(&self.path)
+    }
+}
+
+/// An open home.
+pub struct Home {
+    inner: Arc<Inner>,
+    file: HomeFile,
+    service: Mutex<Weak<Owner>>,
+}
+
+impl Home {
+    /// Makes a home at `path`, which must be absent or an empty directory.
+    ///
+    /// # Errors
+    /// [`HomeError::Exists`] and the like; nothing is left behind that a second attempt trips over.
+    pub fn create(
+        path: &Path,
+        unlock: &Unlock,
+        settings: &HomeSettings,
+    ) -> Result<Self, HomeError> {
+        let place = settings.place()?;
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).map_err(HomeError::io("create", parent))?;
+        }
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made.map_err(HomeError::io("create", path))?,
+        }
+        check_private(path)?;
+        check_unused(path)?;
+        // Two commands may create the same home at once: the second finds it made.
+        let lock = open_lock(path)?;
+        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if path.join(HOME_JSON).exists() {
+                return Err(HomeError::Exists(path.to_owned()));
+            }
+            if error != rustix::io::Errno::WOULDBLOCK {
+                return Err(HomeError::io("lock", path)(error.into()));
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        check_unused(path)?;
+        let (file, root) = HomeFile::create(&place, unlock, settings.passphrase_cost)?;
+        for directory in [AUDIT, POLICIES] {
+            match DirBuilder::new().mode(0o700).create(path.join(directory)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(HomeError::io("create", &path.join(directory)))?,
+            }
+        }
+        // Last: with this file it is a home.
+        file.write(&path.join(HOME_JSON))?;
+        Self::assemble(path, file, Some(root))
+    }
+
+    /// Opens the home at `path`. With `unlock` its root key is unsealed at once, so that a wrong
+    /// passphrase is found here; without, its key service can only be reached in another process.
+    ///
+    /// # Errors
+    /// [`HomeError::Missing`], [`HomeError::NotPrivate`], [`HomeError::NewerFormat`],
+    /// [`HomeError::WrongPassphrase`] and the like.
+    pub fn open(path: &Path, unlock: Option<&Unlock>) -> Result<Self, HomeError> {
+        let json = path.join(HOME_JSON);
+        if !path.is_dir() || (check_private(path).is_ok() && !json.exists()) {
+            return Err(HomeError::Missing(path.to_owned()));
+        }
+        check_private(path)?;
+        let file = HomeFile::read(&json)?;
+        let root = unlock.map(|unlock| file.unseal(unlock, path)).transpose()?;
+        Self::assemble(path, file, root)
+    }
+
+    /// Opens the home at `path`, or makes one with the default settings.
+    ///
+    /// # Errors
+    /// As [`Home::open`] and [`Home::create`].
+    pub fn open_or_create(path: &Path, unlock: &Unlock) -> Result<Self, HomeError> {
+        match Self::open(path, Some(unlock)) {
+            Err(HomeError::Missing(_)) => {}
+            opened => return opened,
+        }
+        match Self::create(path, unlock, &HomeSettings::default()) {
+            Err(HomeError::Exists(_)) => Self::open(path, Some(unlock)),
+            created => created,
+        }
+    }
+
+    fn assemble(path: &Path, file: HomeFile, root: Option<SecretKey>) -> Result<Self, HomeError> {
+        let path = path.canonicalize().map_err(HomeError::io("find", path))?;
+        let metadata = fs::metadata(&path).map_err(HomeError::io("examine", &path))?;
+        let place = file.place();
+        let principals = Principals::new(&place.account);
+        let admin = principals.get(metadata.uid(), metadata.gid());
+        let owner_uid = metadata.uid();
+        let root = root.map(Arc::new);
+        let inner = Arc::new(Inner { path, place, owner_uid, principals, root, admin });
+        Ok(Self { inner, file, service: Mutex::default() })
+    }
+
+    /// The home's key service: in this process if no other owns the home, else in the one that does,
+    /// through `HOME/kms.sock`. When that process ends and the root key is unsealed here, this
+    /// process takes over and goes on. As long as the answer lives, others are served.
+    ///
+    /// It starts threads: a process that daemonises calls it afterwards.
+    ///
+    /// # Errors
+    /// [`HomeError::Sealed`] when nobody serves the home and it was opened without its passphrase;
+    /// errors of the store and the audit log.
+    pub fn service(&self) -> Result<Arc<dyn KeyService>, HomeError> {
+        let mut service = self.service.lock();
+        if let Some(running) = service.upgrade() {
+            return Ok(running);
+        }
+        let started = Owner::start(Arc::clone(&self.inner))?;
+        *service = Arc::downgrade(&started);
+        Ok(started)
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.inner.path
+    }
+
+    /// The account id in the home's ARNs.
+    pub fn account(&self) -> &str {
+        &self.inner.place.account
+    }
+
+    /// The Region in the home's ARNs.
+    pub fn region(&self) -> &str {
+        &self.inner.place.region
+    }
+
+    /// The administrator: the user who owns the directory. His built-in identity policy allows
+    /// `kms:*` and nothing on the file plane.
+    pub fn admin(&self) -> Arc<Principal> {
+        Arc::clone(&self.inner.admin)
+    }
+
+    /// Who the user `uid` with the primary group `gid` is in policies: `user/<name>`, and each of
+    /// his groups as `role/<group>` and `group/<group>`. Remembered for a minute.
+    pub fn principal(&self, uid: u32, gid: u32) -> Arc<Principal> {
+        self.inner.principals.get(uid, gid)
+    }
+
+    /// Where audit logs are.
+    pub fn audit_dir(&self) -> PathBuf {
+        self.inner.file(AUDIT)
+    }
+
+    /// The Ed25519 public key that verifies the audit logs.
+    pub fn signing_public_key(&self) -> [u8; 32] {
+        self.file.signing_public_key()
+    }
+
+    /// Where the tree policy of a volume is.
+    pub fn policy_path(&self, volume_id: &str) -> PathBuf {
+        self.inner.file(POLICIES).join(format!("{volume_id}.json"))
+    }
+}
+
+const HOME_JSON: &str = "home.json";
+pub(super) const AUDIT: &str = "audit";
+const POLICIES: &str = "policies";
+const LOCK: &str = "lock";
+
+fn open_lock(home: &Path) -> Result<File, HomeError> {
+    let path = home.join(LOCK);
+    File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(HomeError::io("open", &path))
+}
+
+fn check_private(path: &Path) -> Result<(), HomeError> {
+    let metadata = fs::metadata(path).map_err(HomeError::io("examine", path))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Err(HomeError::NotPrivate { path: path.to_owned(), mode });
+    }
+    Ok(())
+}
+
+/// A directory may become a home if it holds nothing but what an interrupted creation leaves.
+fn check_unused(path: &Path) -> Result<(), HomeError> {
+    for entry in fs::read_dir(path).map_err(HomeError::io("list", path))? {
+        let name = entry.map_err(HomeError::io("list", path))?.file_name();
+        match name.to_str() {
+            Some(HOME_JSON) => return Err(HomeError::Exists(path.to_owned())),
+            Some(LOCK | AUDIT | POLICIES | "home.json.tmp") => {}
+            _ => return Err(HomeError::NotEmpty(path.to_owned())),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! Naming callers: from user and group ids to the ARNs that policies speak of.
+
+use std::{
+    collections::HashMap,
+    ffi::CString,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
+use parking_lot::Mutex;
+
+use crate::policy::Principal;
+
+/// How long a name is believed before the system is asked again.
+const LIFETIME: Duration = Duration::from_secs(60);
+/// More callers than this within a minute, and the cache starts anew.
+const CAPACITY: usize = 4096;
+
+/// The principals of an account, looked up in the system's user database and remembered for a
+/// minute.
+pub(super) struct Principals {
+    account: String,
+    known: Mutex<HashMap<(u32, u32), (Instant, Arc<Principal>)>>,
+}
+
+impl Principals {
+    pub(super) fn new(account: &str) -> Self {
+        Self { account: account.to_owned(), known: Mutex::default() }
+    }
+
+    /// The principal behind a user id and its primary group id.
+    pub(super) fn get(&self, uid: u32, gid: u32) -> Arc<Principal> {
+        if let Some((since, principal)) = self.known.lock().get(&(uid, gid))
+            && since.elapsed() < LIFETIME
+        {
+            return Arc::clone(principal);
+        }
+        // Looked up without the lock: a directory service may take its time.
+        let principal = Arc::new(self.look_up(uid, gid));
+        let mut known = self.known.lock();
+        if known.len() >= CAPACITY {
+            known.clear();
+        }
+        known.insert((uid, gid), (Instant::now(), Arc::clone(&principal)));
+        principal
+    }
+
+    fn look_up(&self, uid: u32, gid: u32) -> Principal {
+        // A lookup that fails (no such user, or the directory is away) names the caller by number:
+        // a policy that names the user then does not match, which is the safe side.
+        let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        let groups = name
+            .as_deref()
+            .and_then(|name| CString::new(name).ok())
+            .and_then(|name| getgrouplist(&name, Gid::from_raw(gid)).ok())
+            .unwrap_or_else(|| vec![Gid::from_raw(gid)]);
+        self.assemble(uid, name.as_deref(), groups.iter().map(|gid| group_name(*gid)))
+    }
+
+    fn assemble(
+        &self,
+        uid: u32,
+        name: Option<&str>,
+        groups: impl Iterator<Item = String>,
+    ) -> Principal {
+        let account = &self.account;
+        let user = name.map_or_else(|| format!("uid-{uid}"), str::to_owned);
+        Principal {
+            arn: format!("arn:aws:iam::{account}:user/{user}"),
+            account: account.clone(),
+            also: groups
+                .flat_map(|group| {
+                    ["role", "group"].map(|kind| format!("arn:aws:iam::{account}:{kind}/{group}"))
+                })
+                .collect(),
+        }
+    }
+}
+
+fn group_name(gid: Gid) -> String {
+    let group = Group::from_gid(gid).ok().flatten();
+    group.map_or_else(|| format!("gid-{gid}"), |group| group.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Principals;
+
+    #[test]
+    fn a_user_is_named_and_so_are_the_groups() {
+        let root = Principals::new("111122223333").get(0, 0);
+        assert_eq!(root.arn, "arn:aws:iam::111122223333:user/root");
+        assert_eq!(root.account, "111122223333");
+        for kind in ["role", "group"] {
+            assert!(root.also.contains(&format!("arn:aws:iam::111122223333:{kind}/root")));
+        }
+    }
+
+    #[test]
+    fn an_unmapped_user_is_named_by_number() {
+        let nobody = Principals::new("111122223333").get(4_100_200_300, 4_100_200_301);
+        assert_eq!(nobody.arn, "arn:aws:iam::111122223333:user/uid-4100200300");
+        let role = "arn:aws:iam::111122223333:role/gid-4100200301";
+        assert!(nobody.also.iter().any(|arn| arn == role));
+    }
+
+    #[test]
+    fn a_name_is_remembered() {
+        let principals = Principals::new("111122223333");
+        assert!(Arc::ptr_eq(&principals.get(0, 0), &principals.get(0, 0)));
+    }
+}
