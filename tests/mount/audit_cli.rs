@@ -1,0 +1,391 @@
+//! What is recorded, and that a changed log is found.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use predicates::prelude::*;
+use serde_json::Value;
+
+use crate::common::{ANN, Home, ROOT};
+
+const INTACT: i32 = 0;
+const TAMPERED: i32 = 3;
+const TRUNCATED: i32 = 4;
+const UNANCHORED: i32 = 5;
+
+/// A home with some history, nothing mounted.
+fn with_history() -> Home {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    ROOT.can(
+        &mount.point,
+        "for n in 1 2 3 4 5; do echo text > f$n; cat f$n; mv f$n g$n; done; rm g1; chmod 600 g2",
+    );
+    home.run(["key", "rotate", &volume.key]);
+    drop(mount);
+    home
+}
+
+fn volume_log(home: &Home) -> PathBuf {
+    let is_volumes = |path: &PathBuf| {
+        path.file_name()
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .starts_with("volume-")
+    };
+    home.audit_logs().into_iter().find(is_volumes).unwrap()
+}
+
+/// Whether any string of the record is this path, as the base64 of its bytes.
+fn names_path(record: &Value, path: &str) -> bool {
+    match record {
+        Value::String(text) => STANDARD
+            .decode(text)
+            .is_ok_and(|bytes| bytes.strip_prefix(b"/").unwrap_or(&bytes) == path.as_bytes()),
+        Value::Array(values) => values.iter().any(|value| names_path(value, path)),
+        Value::Object(fields) => fields.values().any(|value| names_path(value, path)),
+        _ => false,
+    }
+}
+
+#[test]
+fn an_untouched_log_is_intact() {
+    let home = with_history();
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    assert_eq!(home.json(["audit", "verify"])["verdict"], "intact");
+}
+
+#[test]
+fn a_log_is_intact_while_its_volume_is_mounted() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    for round in 0..50 {
+        fs::write(mount.path(round.to_string()), b"x").unwrap();
+        if round % 10 == 0 {
+            home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+        }
+    }
+}
+
+#[test]
+fn every_way_to_change_a_log_is_found_and_its_line_named() {
+    type Change = fn(&mut Vec<String>);
+    let home = with_history();
+    let changes: [(&str, Change, i32); 6] = [
+        (
+            "edited",
+            |lines| lines[4] = lines[4].replacen("event", "evont", 1),
+            TAMPERED,
+        ),
+        ("deleted", |lines| drop(lines.remove(4)), TAMPERED),
+        (
+            "inserted",
+            |lines| lines.insert(4, lines[2].clone()),
+            TAMPERED,
+        ),
+        ("reordered", |lines| lines.swap(4, 5), TAMPERED),
+        ("last line cut", |lines| drop(lines.pop()), TRUNCATED),
+        (
+            "half cut",
+            |lines| lines.truncate(lines.len() / 2),
+            TRUNCATED,
+        ),
+    ];
+    for log in home.audit_logs() {
+        let original = fs::read_to_string(&log).unwrap();
+        for (what, change, code) in changes {
+            let mut lines: Vec<String> = original.lines().map(str::to_owned).collect();
+            assert!(lines.len() > 6, "{}", log.display());
+            change(&mut lines);
+            fs::write(&log, lines.join("\n") + "\n").unwrap();
+            let assert = home.kmsfs().args(["audit", "verify"]).assert();
+            let output = assert.get_output();
+            let text = [output.stdout.as_slice(), &output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).into_owned();
+            assert_eq!(output.status.code(), Some(code), "{what}: {text}");
+            assert!(
+                text.contains(log.file_name().unwrap().to_str().unwrap()),
+                "{what}: {text}"
+            );
+            if code == TAMPERED {
+                assert!(text.contains("line 5"), "{what}: {text}");
+            }
+        }
+        fs::write(&log, original).unwrap();
+        home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    }
+}
+
+#[test]
+fn a_log_that_is_gone_is_missed() {
+    let home = with_history();
+    fs::remove_file(volume_log(&home)).unwrap();
+    home.kmsfs()
+        .args(["audit", "verify"])
+        .assert()
+        .code(TRUNCATED);
+}
+
+#[test]
+fn a_log_without_its_signed_head_is_not_anchored() {
+    let home = with_history();
+    fs::remove_file(volume_log(&home).with_extension("head")).unwrap();
+    home.kmsfs()
+        .args(["audit", "verify"])
+        .assert()
+        .code(UNANCHORED);
+}
+
+#[test]
+fn opens_changes_and_closes_are_recorded_with_who_and_what() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    fs::set_permissions(&mount.point, fs::Permissions::from_mode(0o777)).unwrap();
+    ANN.can(
+        &mount.point,
+        "printf 12345 > paper; cat paper; chmod 640 paper; mv paper slip; rm slip",
+    );
+    drop(mount);
+    let records = home.audit_records();
+    let of_ann: Vec<&Value> = records
+        .iter()
+        .filter(|record| record["userIdentity"]["uid"] == ANN.0)
+        .collect();
+    let named = |path: &str| {
+        of_ann
+            .iter()
+            .filter(|record| names_path(record, path))
+            .count()
+    };
+    assert!(
+        named("paper") >= 4,
+        "create, open, chmod, rename: {of_ann:#?}"
+    );
+    assert!(named("slip") >= 2, "rename, unlink: {of_ann:#?}");
+    for record in &of_ann {
+        assert_eq!(record["userIdentity"]["arn"], ANN.arn());
+        assert_eq!(record["eventVersion"], "1.11");
+    }
+    let totals = records.iter().any(|record| {
+        names_path(record, "paper") && record.to_string().contains("\"bytesWritten\":5")
+    });
+    assert!(totals, "a close tells how much was written: {records:#?}");
+}
+
+#[test]
+fn a_denial_is_recorded_and_found_by_query() {
+    let home = Home::new();
+    let volume = home.volume("owner");
+    let mount = volume.mount();
+    ROOT.can(&mount.point, "umask 0; echo text > secret.txt");
+    ANN.cannot(&mount.point, "cat secret.txt");
+    let found = home.run([
+        "audit",
+        "query",
+        "--outcome",
+        "denied",
+        "--path",
+        "/secret*",
+        "--user",
+        &ANN.0.to_string(),
+        "--json",
+    ]);
+    let records: Vec<Value> = found
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(records.len(), 1, "{found}");
+    assert_eq!(records[0]["userIdentity"]["uid"], ANN.0);
+    assert_eq!(records[0]["errorCode"], "AccessDenied");
+    let text = home.run(["audit", "query", "--outcome", "denied"]);
+    assert!(
+        text.contains("secret.txt") && text.contains("denied"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_file_event_and_its_key_event_share_an_id() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    fs::write(volume.mount().path("f"), b"x").unwrap();
+    let mount = volume.mount(); // no data key is cached now: an open asks the key service
+    assert_eq!(fs::read(mount.path("f")).unwrap(), b"x");
+    drop(mount);
+    let records = home.audit_records();
+    let decrypts: Vec<&Value> = records
+        .iter()
+        .filter(|record| {
+            record["eventSource"] == "kms.amazonaws.com" && record["eventName"] == "Decrypt"
+        })
+        .collect();
+    let joined = decrypts.iter().any(|decrypt| {
+        let shared = &decrypt["sharedEventID"];
+        !shared.is_null()
+            && records.iter().any(|record| {
+                record["eventSource"] == "kmsfs.amazonaws.com"
+                    && &record["sharedEventID"] == shared
+                    && names_path(record, "f")
+            })
+    });
+    assert!(joined, "{decrypts:#?}");
+}
+
+#[test]
+fn a_file_name_cannot_forge_a_record() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    let name = "x\n{\"eventName\":\"Forged\"}\n";
+    fs::write(mount.path(name), b"x").unwrap();
+    drop(mount);
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    assert!(
+        home.audit_records()
+            .iter()
+            .all(|record| record["eventName"] != "Forged")
+    );
+    let shown = home.run(["audit", "query", "--path", "/x*"]);
+    assert!(shown.lines().all(|line| !line.starts_with('{')), "{shown}");
+}
+
+#[test]
+fn query_narrows_by_event_key_time_and_limit() {
+    let home = with_history();
+    let count = |arguments: &[&str]| {
+        let command = ["audit", "query", "--json"].iter().chain(arguments);
+        home.run(command).lines().count()
+    };
+    let all = count(&[]);
+    assert!(all > 20, "{all}");
+    assert_eq!(count(&["--limit", "3"]), 3);
+    assert_eq!(count(&["--since", "1h"]), all);
+    assert_eq!(count(&["--since", "2999-01-01"]), 0);
+    assert_eq!(count(&["--event", "RotateKeyOnDemand"]), 1);
+    assert_eq!(count(&["--path", "/no/such*"]), 0);
+    let key = home.json(["key", "list"])["Keys"][0]["KeyId"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let of_key = count(&["--key", &key]);
+    assert!(of_key > 0 && of_key < all, "{of_key} of {all}");
+}
+
+#[test]
+fn tail_shows_the_last_records_oldest_first() {
+    let home = with_history();
+    let tail = home.run(["audit", "tail", "-n", "4", "--json"]);
+    let times: Vec<String> = tail
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["eventTime"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(times.len(), 4);
+    assert!(times.is_sorted());
+    assert_eq!(home.run(["audit", "tail"]).lines().count(), 10);
+}
+
+#[test]
+fn the_logs_hold_no_plaintext_and_no_key_bytes() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    fs::write(mount.path("f"), b"PLAINTEXT-CONTENT").unwrap();
+    fs::read(mount.path("f")).unwrap();
+    drop(mount);
+    let absent = predicate::str::contains("PLAINTEXT-CONTENT")
+        .or(predicate::str::contains("\"Plaintext\""))
+        .or(predicate::str::contains("correct horse"))
+        .not();
+    for log in home.audit_logs() {
+        let text = fs::read_to_string(&log).unwrap();
+        assert!(absent.eval(&text), "{}", log.display());
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_new_opens_with_eio() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    // The logs lie on a filesystem of their own, small enough to fill.
+    let audit = home.dir().join("audit");
+    let saved = home.path("saved");
+    fs::rename(&audit, &saved).unwrap();
+    fs::create_dir(&audit).unwrap();
+    let small = TinyFilesystem::mount(&audit);
+    copy_all(&saved, &audit);
+
+    let mount = volume.mount();
+    fs::write(mount.path("f"), b"content").unwrap();
+    let filler = audit.join("filler");
+    small.fill(&filler);
+    let mut refused = None;
+    for round in 0..2000 {
+        if let Err(error) = fs::File::open(mount.path("f")) {
+            refused = Some((round, error));
+            break;
+        }
+    }
+    let (_, error) = refused.expect("opens went on without a record");
+    assert_eq!(
+        error.raw_os_error(),
+        Some(rustix::io::Errno::IO.raw_os_error())
+    );
+
+    fs::remove_file(filler).unwrap();
+    assert_eq!(
+        fs::read(mount.path("f")).unwrap(),
+        b"content",
+        "it recovers when there is space"
+    );
+    drop(mount);
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+}
+
+struct TinyFilesystem(PathBuf);
+
+impl TinyFilesystem {
+    fn mount(point: &Path) -> Self {
+        assert_cmd::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=512k,mode=0700", "kmsfs-test"])
+            .arg(point)
+            .assert()
+            .success();
+        Self(point.to_owned())
+    }
+
+    fn fill(&self, file: &Path) {
+        assert!(file.starts_with(&self.0));
+        let result = fs::write(file, vec![0; 1 << 20]);
+        assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    }
+}
+
+impl Drop for TinyFilesystem {
+    fn drop(&mut self) {
+        // Lazily, so that it also goes when a failed test left a mount with the log open.
+        std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status()
+            .unwrap();
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
+    }
+}

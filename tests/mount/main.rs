@@ -1,0 +1,19 @@
+//! Tests of real mounts, through the real binary. They need root and `/dev/fuse`, and fail when
+//! either is missing. `scripts/test.sh` installs the tools they call.
+//!
+//! One test binary, so that the library is linked once.
+
+mod audit_cli;
+mod bad_input;
+mod basic_io;
+mod ciphertext;
+mod common;
+mod integrity;
+mod keys_cli;
+mod kill;
+mod metadata;
+mod mount_helper;
+mod names;
+mod policy_mount;
+mod tools;
+mod unprivileged;
