@@ -14,7 +14,9 @@ use parking_lot::Mutex;
 use crate::crypto::SecretKey;
 use crate::crypto::derive::FileKeys;
 use crate::format::{FileId, Header, KeySlot, VolumeId, data_key_context};
-use crate::kms::{Caller, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError};
+use crate::kms::{
+    Caller, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError,
+};
 use crate::policy::Allowed;
 
 /// How long an answer of the key service about a caller is believed.
@@ -73,7 +75,11 @@ struct Entry {
 impl Keyring {
     /// A keyring for `volume`.
     pub fn new(service: Arc<dyn KeyService>, volume: VolumeId) -> Self {
-        Self { service, volume, cache: Mutex::new(LruCache::new(CAPACITY)) }
+        Self {
+            service,
+            volume,
+            cache: Mutex::new(LruCache::new(CAPACITY)),
+        }
     }
 
     /// A new file's keys, under the KMS key `key_arn`. `_allowed` is the file plane's decision; the
@@ -96,9 +102,15 @@ impl Keyring {
         };
         let epoch = self.service.epoch()?;
         let answer = self.service.generate_data_key(caller, &request)?;
-        let key = answer.plaintext.into_key().ok_or(KeyringError::WrongLength)?;
+        let key = answer
+            .plaintext
+            .into_key()
+            .ok_or(KeyringError::WrongLength)?;
         let keys = Arc::new(FileKeys::new(&key));
-        let slot = KeySlot { key_arn: answer.key_id, wrapped: answer.ciphertext_blob.0 };
+        let slot = KeySlot {
+            key_arn: answer.key_id,
+            wrapped: answer.ciphertext_blob.0,
+        };
         let entry = Entry {
             keys: keys.clone(),
             slot: slot.clone(),
@@ -131,7 +143,10 @@ impl Keyring {
         let key = self.decrypt(caller, header)?;
         let mut cache = self.cache.lock();
         let arn = caller.principal.arn.clone();
-        if let Some(entry) = cache.get_mut(&header.file).filter(|entry| entry.slot == header.key) {
+        if let Some(entry) = cache
+            .get_mut(&header.file)
+            .filter(|entry| entry.slot == header.key)
+        {
             if entry.epoch != epoch {
                 entry.callers.clear();
             }
@@ -146,7 +161,16 @@ impl Keyring {
         let keys = Arc::new(FileKeys::new(&key));
         let slot = header.key.clone();
         let callers = vec![(arn, now)];
-        cache.put(header.file, Entry { keys: keys.clone(), slot, used: now, epoch, callers });
+        cache.put(
+            header.file,
+            Entry {
+                keys: keys.clone(),
+                slot,
+                used: now,
+                epoch,
+                callers,
+            },
+        );
         Ok(keys)
     }
 
@@ -165,7 +189,11 @@ impl Keyring {
     fn decrypt(&self, caller: &Caller, header: &Header) -> Result<SecretKey, KeyringError> {
         let request = DecryptRequest {
             ciphertext_blob: CiphertextBlob(header.key.wrapped.clone()),
-            encryption_context: data_key_context(&self.volume, &header.file, header.label.as_deref()),
+            encryption_context: data_key_context(
+                &self.volume,
+                &header.file,
+                header.label.as_deref(),
+            ),
             key_id: Some(header.key.key_arn.clone()),
             ..Default::default()
         };
@@ -176,7 +204,10 @@ impl Keyring {
     /// Drops the keys that were not used for a while; to be called from time to time.
     pub fn expire(&self) {
         let mut cache = self.cache.lock();
-        while cache.peek_lru().is_some_and(|(_, entry)| entry.used.elapsed() > KEY_LIFETIME) {
+        while cache
+            .peek_lru()
+            .is_some_and(|(_, entry)| entry.used.elapsed() > KEY_LIFETIME)
+        {
             cache.pop_lru();
         }
     }

@@ -9,7 +9,7 @@ use crate::sys;
 use super::caller::Caller;
 use super::guard::{Action, Target};
 use super::inode::Inode;
-use super::{Damage, FileSystem, FsError, HandleId, Ino};
+use super::{Damage, FileSystem, FsError, Ino};
 
 /// Attributes of an inode.
 #[derive(Debug, Clone, Copy)]
@@ -46,8 +46,6 @@ pub struct Change {
     pub accessed: Option<NewTime>,
     /// Time of last modification.
     pub modified: Option<NewTime>,
-    /// The handle that the change comes through, if any.
-    pub handle: Option<HandleId>,
 }
 
 impl Change {
@@ -137,7 +135,11 @@ impl FileSystem {
     }
 
     pub(super) fn refuse_if_read_only(&self) -> Result<(), FsError> {
-        if self.options.read_only { Err(rustix::io::Errno::ROFS.into()) } else { Ok(()) }
+        if self.options.read_only {
+            Err(rustix::io::Errno::ROFS.into())
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn attr(&self, inode: &Inode, stat: sys::Stat) -> Result<Attr, FsError> {
@@ -152,7 +154,11 @@ impl FileSystem {
             FileType::Symlink => self.target_len(inode, &stat)?,
             _ => stored,
         };
-        Ok(Attr { ino: inode.ino, size, stat })
+        Ok(Attr {
+            ino: inode.ino,
+            size,
+            stat,
+        })
     }
 
     fn target_len(&self, inode: &Inode, stat: &sys::Stat) -> Result<u64, FsError> {

@@ -28,7 +28,10 @@ pub(super) struct Who {
 impl Who {
     /// Whom what this caller creates belongs to.
     pub(super) fn identity(&self) -> sys::Identity {
-        sys::Identity { uid: self.caller.uid, gid: self.caller.gid }
+        sys::Identity {
+            uid: self.caller.uid,
+            gid: self.caller.gid,
+        }
     }
 
     /// The caller as the key service sees it: this mount asks on its behalf.

@@ -51,15 +51,20 @@ impl Content {
     /// The content behind `file`, whose newest authentic header copy is `header` in `slot`.
     pub(super) fn new(file: OwnedFd, keys: Arc<FileKeys>, header: Header, slot: CopySlot) -> Self {
         let length = header.length;
-        Self { file, keys, state: RwLock::new(State { header, slot, length, unsynced: false }) }
+        Self {
+            file,
+            keys,
+            state: RwLock::new(State {
+                header,
+                slot,
+                length,
+                unsynced: false,
+            }),
+        }
     }
 
     pub(super) fn length(&self) -> u64 {
         self.state.read().length
-    }
-
-    pub(super) fn keys(&self) -> &Arc<FileKeys> {
-        &self.keys
     }
 
     pub(super) fn file(&self) -> &OwnedFd {
@@ -133,7 +138,11 @@ impl Content {
     pub(super) fn set_length(&self, length: u64) -> Result<(), FsError> {
         backing_len(length)?;
         let mut state = self.state.write();
-        if length >= state.length { self.grow(&mut state, length) } else { self.shrink(&mut state, length) }
+        if length >= state.length {
+            self.grow(&mut state, length)
+        } else {
+            self.shrink(&mut state, length)
+        }
     }
 
     /// Makes `range` read as zeros, giving back the space of whole blocks. What lies beyond the end
@@ -146,8 +155,11 @@ impl Content {
         }
         let block = BLOCK_LEN as u64;
         let whole_start = range.start.next_multiple_of(block);
-        let whole_end =
-            if range.end == state.length { range.end } else { range.end / block * block };
+        let whole_end = if range.end == state.length {
+            range.end
+        } else {
+            range.end / block * block
+        };
         if whole_start >= whole_end {
             return self.write_zeros(&mut state, range);
         }
@@ -170,7 +182,11 @@ impl Content {
         let mut state = self.state.write();
         let start = BlockIndex::of(range.start).backing_offset().0;
         sys::allocate(&self.file, sys::Allocate::KeepSize, start, end - start)?;
-        if !keep_length && range.end > state.length { self.grow(&mut state, range.end) } else { Ok(()) }
+        if !keep_length && range.end > state.length {
+            self.grow(&mut state, range.end)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes data and header durable; whether anything had to be.
@@ -196,7 +212,11 @@ impl Content {
     /// Writes the header if it no longer tells the length. Due before the last handle goes.
     pub(super) fn settle_header(&self) -> Result<(), FsError> {
         let mut state = self.state.write();
-        if state.is_stale() { self.write_header(&mut state, |header| header.synced = false) } else { Ok(()) }
+        if state.is_stale() {
+            self.write_header(&mut state, |header| header.synced = false)
+        } else {
+            Ok(())
+        }
     }
 
     /// What the newest header copy on disk says.
@@ -226,7 +246,11 @@ impl Content {
     /// Makes the file end at the start of the block of `offset`, or in that block already.
     fn fill_gap(&self, state: &mut State, offset: u64) -> Result<(), FsError> {
         let start = BlockIndex::of(offset).start();
-        if start > state.length { self.grow(state, start) } else { Ok(()) }
+        if start > state.length {
+            self.grow(state, start)
+        } else {
+            Ok(())
+        }
     }
 
     fn shrink(&self, state: &mut State, length: u64) -> Result<(), FsError> {
@@ -251,7 +275,13 @@ impl Content {
     fn seal(&self, state: &State, index: BlockIndex, plaintext: &[u8]) -> Vec<u8> {
         let mut sealed = vec![0; plaintext.len() + SEALED_BLOCK_LEN - BLOCK_LEN];
         let mut binding = BlockBinding::new(&state.header.file);
-        seal_block(&self.keys.content, &mut binding, index, plaintext, &mut sealed);
+        seal_block(
+            &self.keys.content,
+            &mut binding,
+            index,
+            plaintext,
+            &mut sealed,
+        );
         sealed
     }
 
@@ -298,7 +328,11 @@ impl Content {
                     seal_block(&self.keys.content, &mut binding, index, edge, sealed);
                 }
             }
-            Ok::<_, FsError>(sys::write_at(&self.file, sealed, span.first.backing_offset().0)?)
+            Ok::<_, FsError>(sys::write_at(
+                &self.file,
+                sealed,
+                span.first.backing_offset().0,
+            )?)
         });
         state.unsynced = true;
         if result.is_err() && length > state.length {

@@ -50,9 +50,12 @@ impl FileSystem {
         let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
         let turn = self.settling.turn();
         let stat = self.settled_stat(&descriptor)?;
-        let inode = self.inodes.remember(parent.link(name, &stored), &stat, descriptor)?;
+        let inode = self
+            .inodes
+            .remember(parent.link(name, &stored), &stat, descriptor)?;
         drop(turn);
-        self.attr(&inode, stat).inspect_err(|_| self.inodes.forget(inode.ino, 1))
+        self.attr(&inode, stat)
+            .inspect_err(|_| self.inodes.forget(inode.ino, 1))
     }
 
     /// The kernel forgets `count` of its lookups of `ino`.
@@ -65,7 +68,9 @@ impl FileSystem {
     /// # Errors
     /// Policy, or the backing filesystem.
     pub fn open_directory(&self, caller: Caller, ino: Ino) -> Result<HandleId, FsError> {
-        let Parent { inode, descriptor, .. } = self.parent(ino)?;
+        let Parent {
+            inode, descriptor, ..
+        } = self.parent(ino)?;
         let who = self.guard.identify(caller);
         let target = Target::of(&inode);
         let attempt = self.guard.attempt("OpenDirectory", &who, &target);
@@ -180,7 +185,9 @@ impl FileSystem {
             with_owner_access(&descriptor, || self.write_record(&descriptor, &id))?;
             let stat = sys::stat(&descriptor)?;
             attempt.record(&allowed, |event| event)?;
-            let inode = self.inodes.remember(parent.link(name, &stored), &stat, descriptor)?;
+            let inode = self
+                .inodes
+                .remember(parent.link(name, &stored), &stat, descriptor)?;
             inode.directory.get_or_init(|| id);
             inode.unsynced.lock().push(DIRECTORY_RECORD.to_owned());
             self.attr(&inode, stat)
@@ -199,7 +206,12 @@ impl FileSystem {
     ///
     /// # Errors
     /// Policy; `ENOTEMPTY`, `ENOENT`, `ENOTDIR`.
-    pub fn remove_directory(&self, caller: Caller, parent: Ino, name: &[u8]) -> Result<(), FsError> {
+    pub fn remove_directory(
+        &self,
+        caller: Caller,
+        parent: Ino,
+        name: &[u8],
+    ) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
         let who = self.guard.identify(caller);
         let parent = self.parent(parent)?;
@@ -213,15 +225,21 @@ impl FileSystem {
             return Err(Errno::NOTDIR.into());
         }
         let record = self.empty_directory(&descriptor)?;
-        if let Err(error) = attempt.record(&allowed, |event| event).and_then(|_| {
-            Ok(sys::remove_directory(&*parent.descriptor, stored.entry())?)
-        }) {
+        if let Err(error) = attempt
+            .record(&allowed, |event| event)
+            .and_then(|_| Ok(sys::remove_directory(&*parent.descriptor, stored.entry())?))
+        {
             self.restore_record(&descriptor, record);
             return Err(error);
         }
         self.remove_sidecar(&parent, &stored);
         if let Some(inode) = self.inodes.find(&stat) {
-            super::inode::InodeTable::remove_link(&inode, &parent.inode, name, Arc::new(descriptor));
+            super::inode::InodeTable::remove_link(
+                &inode,
+                &parent.inode,
+                name,
+                Arc::new(descriptor),
+            );
         }
         Ok(())
     }

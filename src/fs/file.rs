@@ -10,7 +10,9 @@ use bitflags::bitflags;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::format::{BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len};
+use crate::format::{
+    BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len,
+};
 use crate::keyring::KeyringError;
 use crate::policy::Allowed;
 use crate::sys;
@@ -47,7 +49,10 @@ impl OpenFlags {
         let appends = self.contains(Self::APPEND) && !self.contains(Self::TRUNCATE);
         [
             (self.contains(Self::EXECUTE), Action::Execute),
-            (self.contains(Self::READ) && !self.contains(Self::EXECUTE), Action::Read),
+            (
+                self.contains(Self::READ) && !self.contains(Self::EXECUTE),
+                Action::Read,
+            ),
             (writes && appends, Action::Append),
             (writes && !appends, Action::Write),
         ]
@@ -56,15 +61,11 @@ impl OpenFlags {
     }
 
     fn describe(self) -> String {
-        self.iter_names().map(|(name, _)| name.to_lowercase()).collect::<Vec<_>>().join(",")
+        self.iter_names()
+            .map(|(name, _)| name.to_lowercase())
+            .collect::<Vec<_>>()
+            .join(",")
     }
-}
-
-/// An opened file.
-#[derive(Debug, Clone, Copy)]
-pub struct Opened {
-    /// The handle.
-    pub handle: HandleId,
 }
 
 pub(super) struct FileHandle {
@@ -91,7 +92,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
         flags: OpenFlags,
-    ) -> Result<(Attr, Opened), FsError> {
+    ) -> Result<(Attr, HandleId), FsError> {
         let who = self.guard.identify(caller);
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
@@ -113,7 +114,7 @@ impl FileSystem {
             written: AtomicU64::new(0),
             read_recorded: AtomicBool::new(!flags.contains(OpenFlags::READ)),
         });
-        Ok((attr, Opened { handle }))
+        Ok((attr, handle))
     }
 
     /// Creates a file without opening it (`mknod(2)`).
@@ -145,7 +146,9 @@ impl FileSystem {
         let stored = self.stored(parent, name)?;
         let id = FileId::generate();
         let key = &self.config.key_arn;
-        let generated = self.keyring.generate(&allowed, &who.for_key_service(), key, id);
+        let generated = self
+            .keyring
+            .generate(&allowed, &who.for_key_service(), key, id);
         let (keys, slot) = attempt.finish(generated.map_err(FsError::from))?;
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
@@ -164,7 +167,8 @@ impl FileSystem {
             attempt.record(&allowed, |event| {
                 event.file_id(id.to_string()).key(&*header.key.key_arn)
             })?;
-            self.inodes.remember(parent.link(name, &stored), &stat, descriptor)
+            self.inodes
+                .remember(parent.link(name, &stored), &stat, descriptor)
         };
         match made() {
             Ok(inode) => {
@@ -192,7 +196,7 @@ impl FileSystem {
     ///
     /// # Errors
     /// Policy, the key service, an integrity failure, or the backing filesystem.
-    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<Opened, FsError> {
+    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<HandleId, FsError> {
         if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
             self.refuse_if_read_only()?;
         }
@@ -212,13 +216,21 @@ impl FileSystem {
             // Neither to read nor to write (access mode 3): what an `ioctl` might want, as reading.
             None => attempt.check(Action::Read)?,
         };
-        let content =
-            attempt.finish(self.acquire(&who, &allowed, &inode, flags.contains(OpenFlags::TRUNCATE)))?;
+        let content = attempt.finish(self.acquire(
+            &who,
+            &allowed,
+            &inode,
+            flags.contains(OpenFlags::TRUNCATE),
+        ))?;
         let opened = || {
             let id = content.header().file.to_string();
             attempt.record(&allowed, |event| {
                 let event = event.file_id(id).parameter("flags", flags.describe());
-                if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) { event } else { event.read_only() }
+                if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
+                    event
+                } else {
+                    event.read_only()
+                }
             })?;
             if flags.contains(OpenFlags::TRUNCATE) && content.length() > 0 {
                 content.set_length(0)?;
@@ -239,7 +251,7 @@ impl FileSystem {
             written: AtomicU64::new(0),
             read_recorded: AtomicBool::new(false),
         });
-        Ok(Opened { handle })
+        Ok(handle)
     }
 
     /// Reads up to `len` bytes from `offset` into `plaintext`, which is emptied first.
@@ -256,10 +268,15 @@ impl FileSystem {
         let handle = self.files.get(handle)?;
         let attempt = self.guard.attempt("Read", &handle.who, &handle.target);
         attempt.finish(handle.content.read(offset, len, plaintext))?;
-        handle.read.fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        handle
+            .read
+            .fetch_add(plaintext.len() as u64, Ordering::Relaxed);
         if self.options.strict_audit || !handle.read_recorded.swap(true, Ordering::Relaxed) {
             attempt.record_use(|event| {
-                event.parameter("offset", offset).parameter("bytes", plaintext.len() as u64).read_only()
+                event
+                    .parameter("offset", offset)
+                    .parameter("bytes", plaintext.len() as u64)
+                    .read_only()
             })?;
         }
         Ok(())
@@ -289,11 +306,15 @@ impl FileSystem {
         }
         if first || self.options.strict_audit {
             attempt.record_use(|event| {
-                event.parameter("offset", offset).parameter("bytes", data.len() as u64)
+                event
+                    .parameter("offset", offset)
+                    .parameter("bytes", data.len() as u64)
             })?;
         }
         attempt.finish(handle.content.write(offset, data))?;
-        handle.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        handle
+            .written
+            .fetch_add(data.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -338,7 +359,9 @@ impl FileSystem {
         let attempt = self.guard.attempt("Allocate", &who, &handle.target);
         let allowed = attempt.check(Action::Write)?;
         attempt.record(&allowed, |event| {
-            event.parameter("offset", range.start).parameter("bytes", range.end - range.start)
+            event
+                .parameter("offset", range.start)
+                .parameter("bytes", range.end - range.start)
         })?;
         let content = &handle.content;
         attempt.finish(match mode {
@@ -364,7 +387,11 @@ impl FileSystem {
         if let Some(link) = handle.inode.link() {
             self.sync_names(&link.parent)?;
         }
-        if self.options.read_only { Ok(()) } else { handle.content.sync() }
+        if self.options.read_only {
+            Ok(())
+        } else {
+            handle.content.sync()
+        }
     }
 
     /// Makes durable what this mount made to find the names of `directory` and above again.
@@ -423,7 +450,8 @@ impl FileSystem {
         let mut open = inode.open.lock();
         if let Some(content) = &open.content {
             // The key plane is asked for every caller, also when the key is at hand.
-            self.keyring.unwrap(allowed, &who.for_key_service(), &content.header())?;
+            self.keyring
+                .unwrap(allowed, &who.for_key_service(), &content.header())?;
             let content = content.clone();
             open.handles += 1;
             return Ok(content);
@@ -459,15 +487,24 @@ impl FileSystem {
         let descriptor = self.inodes.descriptor(inode)?;
         let (file, raw) = self.read_header(&descriptor)?;
         let (slot, copy) = raw.newest();
-        let keys = match self.keyring.unwrap(allowed, &who.for_key_service(), copy.unverified()) {
+        let keys = match self
+            .keyring
+            .unwrap(allowed, &who.for_key_service(), copy.unverified())
+        {
             Err(KeyringError::NotThisFiles(_)) => return Err(Damage::WrappedKey.into()),
             other => other?,
         };
-        let header = copy.authenticate(&keys.header).map_err(|_| Damage::ForgedHeader)?;
+        let header = copy
+            .authenticate(&keys.header)
+            .map_err(|_| Damage::ForgedHeader)?;
         let backing = BackingLen(sys::stat(&file)?.st_size.unsigned_abs());
         let backing = plain_len(backing);
         if backing != Some(header.length) {
-            return Err(Damage::Length { header: header.length, backing }.into());
+            return Err(Damage::Length {
+                header: header.length,
+                backing,
+            }
+            .into());
         }
         *inode.file.lock() = Some(header.file);
         Ok(Content::new(file, keys, header, slot))
@@ -509,7 +546,9 @@ impl FileSystem {
         let file = self.open_backing(&descriptor)?;
         let id = FileId::generate();
         let key = &self.config.key_arn;
-        let (keys, slot) = self.keyring.generate(allowed, &who.for_key_service(), key, id)?;
+        let (keys, slot) = self
+            .keyring
+            .generate(allowed, &who.for_key_service(), key, id)?;
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
         sys::truncate(&file, 0)?;
@@ -535,7 +574,11 @@ impl FileSystem {
     fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
         let descriptor = self.inodes.descriptor(inode)?;
         self.drop_capability(inode, &descriptor)?;
-        if who.caller.uid == 0 { Ok(()) } else { self.drop_set_id_bits(inode) }
+        if who.caller.uid == 0 {
+            Ok(())
+        } else {
+            self.drop_set_id_bits(inode)
+        }
     }
 
     fn drop_set_id_bits(&self, inode: &Inode) -> Result<(), FsError> {
@@ -544,7 +587,11 @@ impl FileSystem {
         // Set-group-id without group execution once meant mandatory locking: the kernel keeps it.
         let group = if mode & 0o010 == 0 { 0 } else { 0o2000 };
         let kept = mode & !(0o4000 | group);
-        if kept == mode { Ok(()) } else { Ok(sys::change_mode(&*descriptor, kept)?) }
+        if kept == mode {
+            Ok(())
+        } else {
+            Ok(sys::change_mode(&*descriptor, kept)?)
+        }
     }
 }
 
@@ -566,5 +613,13 @@ pub enum Allocation {
 }
 
 fn new_header(file: FileId, key: KeySlot) -> Header {
-    Header { file, label: None, key, generation: 1, length: 0, synced: false, sparse: false }
+    Header {
+        file,
+        label: None,
+        key,
+        generation: 1,
+        length: 0,
+        synced: false,
+        sparse: false,
+    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal};
 use crate::keyring::KeyringError;
-use crate::policy::{Allowed, Context, DenyReason, Denied, Document, Request, decide};
+use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, decide};
 
 use super::caller::{Caller, Who};
 use super::inode::Inode;
@@ -55,21 +55,37 @@ pub(super) struct Target {
 impl Target {
     /// A path that need not exist.
     pub(super) fn path(path: Vec<u8>) -> Self {
-        Self { path, others: Vec::new() }
+        Self {
+            path,
+            others: Vec::new(),
+        }
     }
 
     /// An inode, by all its known names. One without a name left has the empty path: only what is
     /// allowed on the whole volume is allowed on it.
     pub(super) fn of(inode: &Inode) -> Self {
         let mut paths = inode.paths();
-        let path = if paths.is_empty() { Vec::new() } else { paths.swap_remove(0) };
-        Self { path, others: paths }
+        let path = if paths.is_empty() {
+            Vec::new()
+        } else {
+            paths.swap_remove(0)
+        };
+        Self {
+            path,
+            others: paths,
+        }
     }
 
     /// The same inode, reached by the name `path`.
     pub(super) fn used_as(self, path: Vec<u8>) -> Self {
-        let others = [self.path].into_iter().chain(self.others).filter(|other| *other != path);
-        Self { others: others.collect(), path }
+        let others = [self.path]
+            .into_iter()
+            .chain(self.others)
+            .filter(|other| *other != path);
+        Self {
+            others: others.collect(),
+            path,
+        }
     }
 }
 
@@ -89,7 +105,13 @@ impl Guard {
         policy: TreePolicy,
         principals: Arc<Principals>,
     ) -> Self {
-        Self { log, origin, volume_arn, policy, principals }
+        Self {
+            log,
+            origin,
+            volume_arn,
+            policy,
+            principals,
+        }
     }
 
     pub(super) fn identify(&self, caller: Caller) -> Who {
@@ -107,7 +129,12 @@ impl Guard {
         who: &'a Who,
         target: &'a Target,
     ) -> Attempt<'a> {
-        Attempt { guard: self, name, who, target }
+        Attempt {
+            guard: self,
+            name,
+            who,
+            target,
+        }
     }
 
     /// Takes a changed tree policy into force.
@@ -149,7 +176,9 @@ impl Guard {
 
     fn decide(&self, who: &Who, action: Action, target: &Target) -> Result<Allowed, Refused> {
         let policy = self.policy.current();
-        let Ok(document) = &*policy else { return Err(Refused::NoPolicy) };
+        let Ok(document) = &*policy else {
+            return Err(Refused::NoPolicy);
+        };
         let allowed = self.decide_path(document, who, action, &target.path)?;
         for other in &target.others {
             match self.decide_path(document, who, action, other) {
@@ -171,7 +200,10 @@ impl Guard {
         path: &[u8],
     ) -> Result<Allowed, Refused> {
         let resource = format!("{}/{}", self.volume_arn, escaped(path));
-        let context = Facts { caller: who.caller, path };
+        let context = Facts {
+            caller: who.caller,
+            path,
+        };
         let request = Request {
             principal: &who.principal,
             action: action.name(),
@@ -232,7 +264,10 @@ impl<'a> Attempt<'a> {
         allowed: &'a Allowed,
         with: impl FnOnce(Event<'a>) -> Event<'a>,
     ) -> Result<Recorded, FsError> {
-        Ok(self.guard.log.record(with(self.event()).allowed(allowed.statements()))?)
+        Ok(self
+            .guard
+            .log
+            .record(with(self.event()).allowed(allowed.statements()))?)
     }
 
     /// Records the use of a right that was decided earlier, when the handle was opened.
@@ -275,10 +310,13 @@ impl<'a> Attempt<'a> {
 
     fn event_named(&self, name: &'static str) -> Event<'a> {
         let who = self.who;
-        let identity = Identity::user(&*who.principal.arn)
-            .ids(Some(who.caller.uid), Some(who.caller.gid));
+        let identity =
+            Identity::user(&*who.principal.arn).ids(Some(who.caller.uid), Some(who.caller.gid));
         Event::new(&self.guard.origin, name, identity)
-            .process(Process { pid: who.caller.pid, exe: None })
+            .process(Process {
+                pid: who.caller.pid,
+                exe: None,
+            })
             .resource(&*self.guard.volume_arn, "AWS::KMSFS::Volume")
             .path(&self.target.path)
             .shared_id(&*who.shared_event)
@@ -322,9 +360,13 @@ impl Facts<'_> {
     /// All groups of the calling process. Only the first is in the request itself.
     fn groups(&self) -> Option<Vec<Cow<'_, str>>> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.caller.pid)).ok()?;
-        let groups = status.lines().find_map(|line| line.strip_prefix("Groups:"))?;
-        let mut groups: Vec<_> =
-            groups.split_whitespace().map(|gid| Cow::Owned(gid.to_owned())).collect();
+        let groups = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Groups:"))?;
+        let mut groups: Vec<_> = groups
+            .split_whitespace()
+            .map(|gid| Cow::Owned(gid.to_owned()))
+            .collect();
         groups.push(Cow::Owned(self.caller.gid.to_string()));
         Some(groups)
     }

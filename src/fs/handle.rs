@@ -21,7 +21,10 @@ pub(super) struct Handles<T> {
 
 impl<T> Handles<T> {
     pub(super) fn new() -> Self {
-        Self { next: AtomicU64::new(1), open: RwLock::default() }
+        Self {
+            next: AtomicU64::new(1),
+            open: RwLock::default(),
+        }
     }
 
     pub(super) fn insert(&self, handle: T) -> HandleId {

@@ -38,7 +38,10 @@ pub(super) struct NodeId {
 
 impl NodeId {
     pub(super) fn of(stat: &sys::Stat) -> Self {
-        Self { device: stat.st_dev, ino: stat.st_ino }
+        Self {
+            device: stat.st_dev,
+            ino: stat.st_ino,
+        }
     }
 }
 
@@ -130,13 +133,20 @@ impl Inode {
         if links.is_empty() {
             return self.path().into_iter().collect();
         }
-        links.iter().filter_map(|link| Some(join(&link.parent.path()?, &link.name))).collect()
+        links
+            .iter()
+            .filter_map(|link| Some(join(&link.parent.path()?, &link.name)))
+            .collect()
     }
 }
 
 /// `name` below `parent`.
 pub(super) fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
+    if parent.is_empty() {
+        name.to_vec()
+    } else {
+        [parent, b"/", name].concat()
+    }
 }
 
 struct Known {
@@ -165,8 +175,14 @@ impl InodeTable {
         let inode = Inode::new(Ino::ROOT, node, FileType::Directory);
         inode.names.lock().pinned = Some(Arc::new(root));
         let descriptors = LruCache::new(descriptors);
-        let inner = Mutex::new(Inner { by_ino: HashMap::new(), descriptors });
-        Ok(Self { root: Arc::new(inode), inner })
+        let inner = Mutex::new(Inner {
+            by_ino: HashMap::new(),
+            descriptors,
+        });
+        Ok(Self {
+            root: Arc::new(inode),
+            inner,
+        })
     }
 
     pub(super) fn root(&self) -> &Arc<Inode> {
@@ -179,7 +195,11 @@ impl InodeTable {
             return Ok(self.root.clone());
         }
         let inner = self.inner.lock();
-        inner.by_ino.get(&ino).map(|known| known.inode.clone()).ok_or(Errno::STALE.into())
+        inner
+            .by_ino
+            .get(&ino)
+            .map(|known| known.inode.clone())
+            .ok_or(Errno::STALE.into())
     }
 
     /// How many inodes are known.
@@ -199,7 +219,11 @@ impl InodeTable {
             // Something is mounted inside the backing directory: its inode numbers may repeat ours.
             return Err(Errno::XDEV.into());
         }
-        let ino = if node.ino == Ino::ROOT.0 { Ino(u64::MAX) } else { Ino(node.ino) };
+        let ino = if node.ino == Ino::ROOT.0 {
+            Ino(u64::MAX)
+        } else {
+            Ino(node.ino)
+        };
         let mut inner = self.inner.lock();
         let known = inner.by_ino.entry(ino).or_insert_with(|| Known {
             inode: Arc::new(Inode::new(ino, node, FileType::from_raw_mode(stat.st_mode))),
@@ -217,13 +241,20 @@ impl InodeTable {
     pub(super) fn find(&self, stat: &sys::Stat) -> Option<Arc<Inode>> {
         let node = NodeId::of(stat);
         let inner = self.inner.lock();
-        inner.by_ino.get(&Ino(node.ino)).map(|known| &known.inode).filter(|i| i.node == node).cloned()
+        inner
+            .by_ino
+            .get(&Ino(node.ino))
+            .map(|known| &known.inode)
+            .filter(|i| i.node == node)
+            .cloned()
     }
 
     /// The kernel forgets `count` of its lookups.
     pub(super) fn forget(&self, ino: Ino, count: u64) {
         let mut inner = self.inner.lock();
-        let Some(known) = inner.by_ino.get_mut(&ino) else { return };
+        let Some(known) = inner.by_ino.get_mut(&ino) else {
+            return;
+        };
         known.lookups = known.lookups.saturating_sub(count);
         inner.reap(ino);
     }
@@ -243,7 +274,10 @@ impl InodeTable {
             match sys::open_node(&parent, &link.entry) {
                 Ok(descriptor) if NodeId::of(&sys::stat(&descriptor)?) == inode.node => {
                     let descriptor = Arc::new(descriptor);
-                    self.inner.lock().descriptors.put(inode.ino, descriptor.clone());
+                    self.inner
+                        .lock()
+                        .descriptors
+                        .put(inode.ino, descriptor.clone());
                     return Ok(descriptor);
                 }
                 Ok(_) => last_error = Damage::Replaced.into(),
@@ -260,9 +294,16 @@ impl InodeTable {
 
     /// Takes note that the name `name` in `parent` is gone. `descriptor` keeps an inode without
     /// another known name reachable.
-    pub(super) fn remove_link(inode: &Inode, parent: &Inode, name: &[u8], descriptor: Arc<OwnedFd>) {
+    pub(super) fn remove_link(
+        inode: &Inode,
+        parent: &Inode,
+        name: &[u8],
+        descriptor: Arc<OwnedFd>,
+    ) {
         let mut names = inode.names.lock();
-        names.links.retain(|link| link.parent.ino != parent.ino || link.name != name);
+        names
+            .links
+            .retain(|link| link.parent.ino != parent.ino || link.name != name);
         if names.links.is_empty() {
             names.pinned = Some(descriptor);
         }
@@ -290,8 +331,7 @@ impl Inner {
 
 impl Names {
     fn add(&mut self, link: Link) {
-        let known =
-            |old: &Link| old.parent.ino == link.parent.ino && old.name == link.name;
+        let known = |old: &Link| old.parent.ino == link.parent.ino && old.name == link.name;
         if !self.links.iter().any(known) {
             self.links.push(link);
         }

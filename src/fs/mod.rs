@@ -33,12 +33,15 @@ pub use attr::{Attr, Change, NewTime};
 pub use caller::Caller;
 pub use directory::Listed;
 pub use error::{Damage, FsError};
-pub use file::{OpenFlags, Opened};
+pub use file::{Allocation, OpenFlags};
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use namespace::RenameMode;
 pub use tree_policy::{PolicyError, TreePolicy};
-pub use volume::{LockedVolume, NewVolume, Services, Volume, VolumeError, volume_id};
+pub use volume::{
+    LockedVolume, NewVolume, Principals, Services, Volume, VolumeError, descriptor_share,
+    volume_arn,
+};
 pub use xattrs::XattrCreate;
 
 use directory::DirectoryHandle;
@@ -78,6 +81,23 @@ impl FileSystem {
     /// The volume's configuration.
     pub fn config(&self) -> &VolumeConfig {
         &self.config
+    }
+
+    /// Whether every read and write is recorded, and so must be seen here.
+    pub fn is_strict(&self) -> bool {
+        self.options.strict_audit
+    }
+
+    /// Records that serving `operation` panicked.
+    pub fn record_panic(&self, operation: &'static str) {
+        let recorded = self.guard.record_service("Panic", |event| {
+            event
+                .parameter("operation", operation)
+                .error("InternalFailure", "a request panicked")
+        });
+        if let Err(error) = recorded {
+            tracing::error!(%error, "a panic could not be recorded");
+        }
     }
 
     /// How many inodes the kernel knows, and how many files are open.

@@ -103,7 +103,10 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let who = self.guard.identify(caller);
         let (from_parent, to_parent) = (self.parent(from.0)?, self.parent(to.0)?);
-        let (from, to) = (self.place(&from_parent, from.1)?, self.place(&to_parent, to.1)?);
+        let (from, to) = (
+            self.place(&from_parent, from.1)?,
+            self.place(&to_parent, to.1)?,
+        );
         let source = from.node.as_ref().ok_or(Errno::NOENT)?;
         let across = from_parent.inode.ino != to_parent.inode.ino;
 
@@ -117,10 +120,16 @@ impl FileSystem {
             needed.push((Action::Overwrite, &to_target));
         }
         if across {
-            needed.extend([(Action::Read, &source_target), (Action::Write, &source_target)]);
+            needed.extend([
+                (Action::Read, &source_target),
+                (Action::Write, &source_target),
+            ]);
         }
         if mode == RenameMode::Exchange {
-            needed.extend([(Action::Delete, &to_target), (Action::Create, &source_target)]);
+            needed.extend([
+                (Action::Delete, &to_target),
+                (Action::Create, &source_target),
+            ]);
         }
         for (action, target) in needed {
             let _allowed = attempt.check_on(action, target)?;
@@ -130,7 +139,9 @@ impl FileSystem {
         self.write_sidecar(&to_parent, &to.stored)?;
         let replaced = self.make_way(source, &to, mode)?;
         let sidecar = match (&to.node, mode) {
-            (Some(victim), RenameMode::Replace | RenameMode::Whiteout) => self.last_target_sidecar(victim)?,
+            (Some(victim), RenameMode::Replace | RenameMode::Whiteout) => {
+                self.last_target_sidecar(victim)?
+            }
             _ => None,
         };
         let renamed = sys::rename(
@@ -150,7 +161,10 @@ impl FileSystem {
             return Err(error.into());
         }
         self.remove_target_sidecar(sidecar);
-        let same_node = to.node.as_ref().is_some_and(|node| node.stat.st_ino == source.stat.st_ino);
+        let same_node = to
+            .node
+            .as_ref()
+            .is_some_and(|node| node.stat.st_ino == source.stat.st_ino);
         if same_node {
             // Two names of one file: rename(2) then does nothing.
             return Ok(());
@@ -176,7 +190,12 @@ impl FileSystem {
 
     /// Before a directory replaces another one: the victim loses its record, so that the backing
     /// filesystem sees it empty. A crash here leaves an empty directory, which gets a new record.
-    fn make_way(&self, source: &Node, to: &Place<'_>, mode: RenameMode) -> Result<Option<Vec<u8>>, FsError> {
+    fn make_way(
+        &self,
+        source: &Node,
+        to: &Place<'_>,
+        mode: RenameMode,
+    ) -> Result<Option<Vec<u8>>, FsError> {
         match (&to.node, mode) {
             (Some(victim), RenameMode::Replace | RenameMode::Whiteout)
                 if victim.is_directory()
@@ -193,7 +212,13 @@ impl FileSystem {
     ///
     /// # Errors
     /// Policy; those of `linkat(2)`.
-    pub fn link(&self, caller: Caller, ino: Ino, parent: Ino, name: &[u8]) -> Result<Attr, FsError> {
+    pub fn link(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        parent: Ino,
+        name: &[u8],
+    ) -> Result<Attr, FsError> {
         self.refuse_if_read_only()?;
         let who = self.guard.identify(caller);
         let inode = self.inodes.get(ino)?;
@@ -204,7 +229,10 @@ impl FileSystem {
         let attempt = self.guard.attempt("Link", &who, &source);
         let allowed = attempt.check(Action::Delete)?;
         let mut needed = vec![(Action::Create, &target)];
-        if inode.link().is_none_or(|link| link.parent.ino != parent.inode.ino) {
+        if inode
+            .link()
+            .is_none_or(|link| link.parent.ino != parent.inode.ino)
+        {
             needed.extend([(Action::Read, &source), (Action::Write, &source)]);
         }
         for (action, target) in needed {
@@ -217,7 +245,9 @@ impl FileSystem {
         sys::link(&*descriptor, &*parent.descriptor, stored.entry())?;
         let linked = sys::open_node(&*parent.descriptor, stored.entry())?;
         let stat = sys::stat(&linked)?;
-        let inode = self.inodes.remember(parent.link(name, &stored), &stat, linked)?;
+        let inode = self
+            .inodes
+            .remember(parent.link(name, &stored), &stat, linked)?;
         self.attr(&inode, stat)
     }
 
@@ -327,7 +357,9 @@ impl FileSystem {
         }
         let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
         let stat = sys::stat(&descriptor)?;
-        let inode = self.inodes.remember(parent.link(name, &stored), &stat, descriptor)?;
+        let inode = self
+            .inodes
+            .remember(parent.link(name, &stored), &stat, descriptor)?;
         self.attr(&inode, stat)
     }
 
@@ -337,12 +369,21 @@ impl FileSystem {
             Ok(descriptor) => {
                 let stat = sys::stat(&descriptor)?;
                 let inode = self.inodes.find(&stat);
-                Some(Node { descriptor: Arc::new(descriptor), stat, inode })
+                Some(Node {
+                    descriptor: Arc::new(descriptor),
+                    stat,
+                    inode,
+                })
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error.into()),
         };
-        Ok(Place { parent, name, stored, node })
+        Ok(Place {
+            parent,
+            name,
+            stored,
+            node,
+        })
     }
 
     /// The sidecar of a long symbolic link that is about to lose its last name.
@@ -368,13 +409,25 @@ impl FileSystem {
 impl Place<'_> {
     /// The name no longer stands for this node.
     fn forget(&self) {
-        let Some(Node { descriptor, inode: Some(inode), .. }) = &self.node else { return };
+        let Some(Node {
+            descriptor,
+            inode: Some(inode),
+            ..
+        }) = &self.node
+        else {
+            return;
+        };
         InodeTable::remove_link(inode, &self.parent.inode, self.name, descriptor.clone());
     }
 
     /// This node is now known by the name of `place`.
     fn link_to(&self, place: &Place<'_>) {
-        let Some(Node { inode: Some(inode), .. }) = &self.node else { return };
+        let Some(Node {
+            inode: Some(inode), ..
+        }) = &self.node
+        else {
+            return;
+        };
         InodeTable::add_link(inode, place.parent.link(place.name, &place.stored));
     }
 }

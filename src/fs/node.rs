@@ -28,7 +28,11 @@ pub(super) struct Parent {
 impl Parent {
     /// The name `name` here, as a link of some inode.
     pub(super) fn link(&self, name: &[u8], stored: &StoredName) -> Link {
-        Link { parent: self.inode.clone(), name: name.to_vec(), entry: stored.entry().to_owned() }
+        Link {
+            parent: self.inode.clone(),
+            name: name.to_vec(),
+            entry: stored.entry().to_owned(),
+        }
     }
 
     /// The plaintext path of `name` here.
@@ -47,7 +51,11 @@ impl FileSystem {
         }
         let descriptor = self.inodes.descriptor(&inode)?;
         let id = self.directory_id(&inode, &descriptor)?;
-        Ok(Parent { inode, descriptor, id })
+        Ok(Parent {
+            inode,
+            descriptor,
+            id,
+        })
     }
 
     /// What `name` is stored as in `parent`.
@@ -70,8 +78,14 @@ impl FileSystem {
 
     /// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
     /// an entry whose name is lost.
-    pub(super) fn write_sidecar(&self, parent: &Parent, stored: &StoredName) -> Result<(), FsError> {
-        let Some((sidecar, encrypted)) = stored.sidecar() else { return Ok(()) };
+    pub(super) fn write_sidecar(
+        &self,
+        parent: &Parent,
+        stored: &StoredName,
+    ) -> Result<(), FsError> {
+        let Some((sidecar, encrypted)) = stored.sidecar() else {
+            return Ok(());
+        };
         match sys::create_file(&*parent.descriptor, &sidecar, 0o600) {
             Ok(file) => {
                 parent.inode.unsynced.lock().push(sidecar);
@@ -79,7 +93,8 @@ impl FileSystem {
             }
             // The same name always has the same sidecar; a crash may have left half of it.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file = sys::open_node_path(&*parent.descriptor, &sidecar, sys::Access::ReadWrite)?;
+                let file =
+                    sys::open_node_path(&*parent.descriptor, &sidecar, sys::Access::ReadWrite)?;
                 Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
             }
             Err(error) => Err(error.into()),
@@ -88,7 +103,9 @@ impl FileSystem {
 
     /// Removes the sidecar of `stored`, whose entry is gone.
     pub(super) fn remove_sidecar(&self, parent: &Parent, stored: &StoredName) {
-        let Some((sidecar, _)) = stored.sidecar() else { return };
+        let Some((sidecar, _)) = stored.sidecar() else {
+            return;
+        };
         if let Err(error) = sys::unlink(&*parent.descriptor, &sidecar) {
             // Nothing refers to it: fsck finds it, and nobody else is concerned.
             tracing::warn!(%error, "a name's sidecar could not be removed");
@@ -96,7 +113,11 @@ impl FileSystem {
     }
 
     /// Writes the record of the new directory `descriptor`.
-    pub(super) fn write_record(&self, descriptor: impl AsFd, id: &DirectoryId) -> Result<(), FsError> {
+    pub(super) fn write_record(
+        &self,
+        descriptor: impl AsFd,
+        id: &DirectoryId,
+    ) -> Result<(), FsError> {
         let record = seal_directory_record(&self.keys.directories, id);
         let file = sys::create_file(&descriptor, DIRECTORY_RECORD, 0o600)?;
         Ok(sys::write_at(&file, &record, 0)?)

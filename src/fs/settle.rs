@@ -11,8 +11,8 @@ use rustix::fs::FileType;
 
 use crate::crypto::derive::FileKeys;
 use crate::format::{
-    BLOCK_LEN, BackingLen, BackingEntry, BlockBinding, BlockIndex, CopySlot, CopyState, Header, RawHeader,
-    SEALED_BLOCK_LEN, backing_len, classify, open_block, plain_len,
+    BLOCK_LEN, BackingEntry, BackingLen, BlockBinding, BlockIndex, CopySlot, CopyState, Header,
+    RawHeader, SEALED_BLOCK_LEN, backing_len, classify, open_block, plain_len,
 };
 use crate::kms;
 use crate::sys;
@@ -30,7 +30,11 @@ pub(super) struct Settling {
 
 impl Settling {
     pub(super) fn new(unclean: bool, mounter: kms::Caller) -> Self {
-        Self { lenient: AtomicBool::new(unclean), turn: Mutex::new(()), mounter }
+        Self {
+            lenient: AtomicBool::new(unclean),
+            turn: Mutex::new(()),
+            mounter,
+        }
     }
 
     /// Whether the volume was left unclean and the sweep has not been through it.
@@ -81,8 +85,12 @@ impl FileSystem {
                 if !keep_going() {
                     return Ok(());
                 }
-                let Some(_turn) = self.settling.turn() else { return Ok(()) };
-                let Ok(node) = sys::open_node(&directory, &name) else { continue };
+                let Some(_turn) = self.settling.turn() else {
+                    return Ok(());
+                };
+                let Ok(node) = sys::open_node(&directory, &name) else {
+                    continue;
+                };
                 let stat = sys::stat(&node)?;
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => directories.push(sys::reopen_directory(&node)?),
@@ -128,8 +136,12 @@ impl FileSystem {
         if sealed != found.backing {
             sys::truncate(&found.file, sealed)?;
         }
-        let header =
-            Header { length, generation: found.header.generation + 1, synced: false, ..found.header.clone() };
+        let header = Header {
+            length,
+            generation: found.header.generation + 1,
+            synced: false,
+            ..found.header.clone()
+        };
         let copy = header.encode(&found.keys.header).map_err(Damage::Header)?;
         let before = sys::stat(&found.file)?;
         let damaged = [CopySlot::First, CopySlot::Second]
@@ -156,10 +168,24 @@ impl FileSystem {
         if !raw.has_damage() && plain_len(BackingLen(backing)) == Some(newest.unverified().length) {
             return Ok(None);
         }
-        let keys = self.keyring.unwrap_to_settle(&self.settling.mounter, newest.unverified())?;
-        let header = newest.authenticate(&keys.header).map_err(|_| Damage::ForgedHeader)?;
-        let older = raw.older().and_then(|(_, copy)| copy.authenticate(&keys.header).ok());
-        Ok(Some(Found { file, slot, header, older, keys, backing, raw }))
+        let keys = self
+            .keyring
+            .unwrap_to_settle(&self.settling.mounter, newest.unverified())?;
+        let header = newest
+            .authenticate(&keys.header)
+            .map_err(|_| Damage::ForgedHeader)?;
+        let older = raw
+            .older()
+            .and_then(|(_, copy)| copy.authenticate(&keys.header).ok());
+        Ok(Some(Found {
+            file,
+            slot,
+            header,
+            older,
+            keys,
+            backing,
+            raw,
+        }))
     }
 }
 
@@ -214,7 +240,8 @@ impl Found {
             let sealed = &sealed[..len + overhead];
             let is_hole = self.header.sparse && sealed.iter().all(|&byte| byte == 0);
             let plaintext = &mut plaintext[..len];
-            is_hole || open_block(&self.keys.content, &mut binding, index, sealed, plaintext).is_ok()
+            is_hole
+                || open_block(&self.keys.content, &mut binding, index, sealed, plaintext).is_ok()
         };
         Ok(lengths.into_iter().rev().find(opens))
     }

@@ -50,7 +50,11 @@ impl TreePolicy {
     pub fn load(path: PathBuf) -> Self {
         let seen = version(&path);
         let current = ArcSwap::from_pointee(read(&path));
-        Self { path, current, seen: Mutex::new(seen) }
+        Self {
+            path,
+            current,
+            seen: Mutex::new(seen),
+        }
     }
 
     /// The document in force.
@@ -81,8 +85,12 @@ fn version(path: &PathBuf) -> Option<Version> {
 }
 
 fn read(path: &PathBuf) -> Result<Document, PolicyError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| PolicyError::Unreadable { path: path.clone(), source })?;
-    Document::parse(DocumentKind::Tree, &text)
-        .map_err(|reason| PolicyError::Refused { path: path.clone(), reason })
+    let text = std::fs::read_to_string(path).map_err(|source| PolicyError::Unreadable {
+        path: path.clone(),
+        source,
+    })?;
+    Document::parse(DocumentKind::Tree, &text).map_err(|reason| PolicyError::Refused {
+        path: path.clone(),
+        reason,
+    })
 }

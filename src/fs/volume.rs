@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,9 @@ use crate::format::{
     VolumeConfigError, VolumeId, open_directory_record, seal_directory_record, volume_key_context,
 };
 use crate::keyring::Keyring;
-use crate::kms::{self, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError};
+use crate::kms::{
+    self, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError,
+};
 use crate::policy::Principal;
 use crate::sys;
 
@@ -67,14 +70,16 @@ pub enum VolumeError {
         source: VolumeConfigError,
     },
     /// The root directory's record is not the volume's.
-    #[error("{0}: the root directory's record is missing or was altered; restore .kmsfs.dir from a backup")]
+    #[error(
+        "{0}: the root directory's record is missing or was altered; restore .kmsfs.dir from a backup"
+    )]
     RootRecord(PathBuf),
     /// Another process has it.
     #[error("{path} is mounted already{by}; unmount it first")]
     Busy {
         /// The backing directory.
         path: PathBuf,
-        /// Where, as far as its holder says: ` at /mnt (process 123)`.
+        /// Where, as far as its holder says: ` at /mnt`.
         by: String,
     },
     /// The key service did not give the volume key.
@@ -137,7 +142,11 @@ impl NewVolume<'_> {
     ///
     /// # Errors
     /// [`VolumeError`]; what was made until then is removed again.
-    pub fn create(&self, keys: &dyn KeyService, caller: &kms::Caller) -> Result<VolumeId, VolumeError> {
+    pub fn create(
+        &self,
+        keys: &dyn KeyService,
+        caller: &kms::Caller,
+    ) -> Result<VolumeId, VolumeError> {
         let at = |path: &Path| {
             let path = path.to_owned();
             move |source: io::Error| VolumeError::Io { path, source }
@@ -153,10 +162,16 @@ impl NewVolume<'_> {
             number_of_bytes: Some(32),
             ..Default::default()
         };
-        let refused = |source| VolumeError::Key { path: self.backing.to_owned(), source };
+        let refused = |source| VolumeError::Key {
+            path: self.backing.to_owned(),
+            source,
+        };
         let answer = keys.generate_data_key(caller, &request).map_err(refused)?;
         let wrong_length = || KmsError::Internal("the volume key has not 32 bytes".into());
-        let key = answer.plaintext.into_key().ok_or_else(|| refused(wrong_length()))?;
+        let key = answer
+            .plaintext
+            .into_key()
+            .ok_or_else(|| refused(wrong_length()))?;
         let config = VolumeConfig {
             volume,
             key_arn: answer.key_id,
@@ -175,8 +190,18 @@ impl NewVolume<'_> {
             sys::make_directory(&control, LINKS, 0o700)?;
             // The configuration is what makes it a volume: last, and whole.
             let temporary = format!("{CONFIG}.new");
-            write_new(&control, &temporary, config.encode(&volume_keys.config).as_bytes())?;
-            sys::rename(control.as_fd(), &temporary, control.as_fd(), CONFIG, RenameFlags::NOREPLACE)?;
+            write_new(
+                &control,
+                &temporary,
+                config.encode(&volume_keys.config).as_bytes(),
+            )?;
+            sys::rename(
+                control.as_fd(),
+                &temporary,
+                control.as_fd(),
+                CONFIG,
+                RenameFlags::NOREPLACE,
+            )?;
             sys::sync_directory(&control)?;
             sys::sync_directory(&root)
         })();
@@ -192,7 +217,10 @@ impl NewVolume<'_> {
     }
 
     fn refuse_used(&self) -> Result<(), VolumeError> {
-        let io = |source| VolumeError::Io { path: self.backing.to_owned(), source };
+        let io = |source| VolumeError::Io {
+            path: self.backing.to_owned(),
+            source,
+        };
         if self.backing.join(CONTROL_DIRECTORY).join(CONFIG).exists() {
             return Err(VolumeError::Exists(self.backing.to_owned()));
         }
@@ -218,21 +246,16 @@ pub struct Volume {
     config: RawVolumeConfig,
 }
 
-/// The id of the volume at `backing`, as its configuration says; not authentic.
-///
-/// # Errors
-/// As [`Volume::read`].
-pub fn volume_id(backing: &Path) -> Result<VolumeId, VolumeError> {
-    Ok(Volume::read(backing)?.unverified().volume)
-}
-
 impl Volume {
     /// Reads the configuration of the volume at `backing`.
     ///
     /// # Errors
     /// [`VolumeError`] when there is no volume, or its configuration cannot be used.
     pub fn read(backing: &Path) -> Result<Self, VolumeError> {
-        let io = |source| VolumeError::Io { path: backing.to_owned(), source };
+        let io = |source| VolumeError::Io {
+            path: backing.to_owned(),
+            source,
+        };
         let root = sys::open_directory_path(backing).map_err(io)?;
         let absent = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
@@ -247,7 +270,12 @@ impl Volume {
             path: control_path.join(CONFIG),
             source,
         })?;
-        Ok(Self { backing: backing.to_owned(), root, control, config })
+        Ok(Self {
+            backing: backing.to_owned(),
+            root,
+            control,
+            config,
+        })
     }
 
     /// What the configuration says; not authentic.
@@ -255,13 +283,26 @@ impl Volume {
         self.config.unverified()
     }
 
-    /// Takes the volume's lock. `mountpoint` is told to whoever finds it taken.
+    /// Takes the volume's lock. `mountpoint` is told to whoever finds it taken; `is_mounted` says
+    /// whether something of ours is mounted where the holder says it is.
     ///
     /// # Errors
-    /// [`VolumeError::Busy`]. A holder that is ending is waited for.
-    pub fn lock(self, mountpoint: &Path) -> Result<(LockedVolume, RawVolumeConfig), VolumeError> {
-        let Self { backing, root, control, config } = self;
-        let io = |source| VolumeError::Io { path: backing.clone(), source };
+    /// [`VolumeError::Busy`]. A holder whose mount is gone is on its way out, and waited for.
+    pub fn lock(
+        self,
+        mountpoint: &Path,
+        is_mounted: impl Fn(&Path) -> bool,
+    ) -> Result<(LockedVolume, RawVolumeConfig), VolumeError> {
+        let Self {
+            backing,
+            root,
+            control,
+            config,
+        } = self;
+        let io = |source| VolumeError::Io {
+            path: backing.clone(),
+            source,
+        };
         let path = backing.join(CONTROL_DIRECTORY).join(LOCK);
         let mut lock = File::options()
             .read(true)
@@ -278,24 +319,33 @@ impl Volume {
                 Err(error) => return Err(io(error.into())),
             }
             let mut holder = String::new();
-            lock.rewind().and_then(|()| lock.read_to_string(&mut holder)).map_err(io)?;
-            if !holder.starts_with(ENDING) || Instant::now() > deadline {
-                let by = if holder.is_empty() { String::new() } else { format!(" {}", holder.trim_end()) };
+            lock.rewind()
+                .and_then(|()| lock.read_to_string(&mut holder))
+                .map_err(io)?;
+            let holder = holder.trim_end();
+            if is_mounted(Path::new(holder)) || Instant::now() > deadline {
+                let by = if holder.is_empty() {
+                    String::new()
+                } else {
+                    format!(" at {holder}")
+                };
                 return Err(VolumeError::Busy { path: backing, by });
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         let links_path = backing.join(CONTROL_DIRECTORY).join(LINKS);
         let links = sys::open_directory_path(&links_path).map_err(io)?;
-        let mut locked = LockedVolume { backing, root, control, links, lock };
-        let text = format!("at {} (process {})\n", mountpoint.display(), std::process::id());
-        locked.say(&text);
+        let mut locked = LockedVolume {
+            backing,
+            root,
+            control,
+            links,
+            lock,
+        };
+        locked.say(mountpoint);
         Ok((locked, config))
     }
 }
-
-/// What the lock file says while its holder is on its way out.
-const ENDING: &str = "(ending)";
 
 /// A volume that this process alone uses.
 #[derive(Debug)]
@@ -319,12 +369,12 @@ impl LockedVolume {
     }
 
     /// Information for whoever waits for the lock: its loss costs them a name in a message.
-    fn say(&mut self, text: &str) {
+    fn say(&mut self, mountpoint: &Path) {
         let said = self
             .lock
             .set_len(0)
             .and_then(|()| self.lock.rewind())
-            .and_then(|()| self.lock.write_all(text.as_bytes()));
+            .and_then(|()| self.lock.write_all(mountpoint.as_os_str().as_bytes()));
         if let Err(error) = said {
             tracing::debug!(%error, "the lock file could not be written");
         }
@@ -363,12 +413,17 @@ impl LockedVolume {
         options: Options,
     ) -> Result<FileSystem, VolumeError> {
         let path = self.backing.clone();
-        let io = |source| VolumeError::Io { path: path.clone(), source };
-        let keys = self.volume_keys(&config, &services)?;
-        let config = config.authenticate(&keys.config).map_err(|source| VolumeError::Config {
-            path: path.join(CONTROL_DIRECTORY).join(CONFIG),
+        let io = |source| VolumeError::Io {
+            path: path.clone(),
             source,
-        })?;
+        };
+        let keys = self.volume_keys(&config, &services)?;
+        let config = config
+            .authenticate(&keys.config)
+            .map_err(|source| VolumeError::Config {
+                path: path.join(CONTROL_DIRECTORY).join(CONFIG),
+                source,
+            })?;
         read_small(&self.root, DIRECTORY_RECORD, 4096)
             .ok()
             .and_then(|record| open_directory_record(&keys.directories, &record).ok())
@@ -379,7 +434,12 @@ impl LockedVolume {
             self.mark_unclean().map_err(io)?;
         }
         let log_name = format!("volume-{}", config.volume);
-        let log = audit::Log::open(&services.audit, &log_name, services.durability, services.anchor)?;
+        let log = audit::Log::open(
+            &services.audit,
+            &log_name,
+            services.durability,
+            services.anchor,
+        )?;
         let origin = audit::Origin {
             source: audit::Source::Kmsfs,
             region: services.region.clone(),
@@ -401,12 +461,19 @@ impl LockedVolume {
             keys,
             options,
         };
-        let fs = |source| VolumeError::Fs { path: path.clone(), source };
+        let fs = |source| VolumeError::Fs {
+            path: path.clone(),
+            source,
+        };
         filesystem.record_mount(unclean).map_err(fs)?;
         Ok(filesystem)
     }
 
-    fn volume_keys(&self, config: &RawVolumeConfig, services: &Services) -> Result<VolumeKeys, VolumeError> {
+    fn volume_keys(
+        &self,
+        config: &RawVolumeConfig,
+        services: &Services,
+    ) -> Result<VolumeKeys, VolumeError> {
         let unverified = config.unverified();
         let request = DecryptRequest {
             ciphertext_blob: CiphertextBlob(unverified.wrapped_volume_key.clone()),
@@ -422,12 +489,19 @@ impl LockedVolume {
                     source: VolumeConfigError::Forged,
                 }
             }
-            source => VolumeError::Key { path: self.backing.clone(), source },
+            source => VolumeError::Key {
+                path: self.backing.clone(),
+                source,
+            },
         };
-        let answer = services.keys.decrypt(&services.mounter, &request).map_err(refused)?;
-        let key = answer.plaintext.into_key().ok_or_else(|| {
-            refused(KmsError::Internal("the volume key has not 32 bytes".into()))
-        })?;
+        let answer = services
+            .keys
+            .decrypt(&services.mounter, &request)
+            .map_err(refused)?;
+        let key = answer
+            .plaintext
+            .into_key()
+            .ok_or_else(|| refused(KmsError::Internal("the volume key has not 32 bytes".into())))?;
         Ok(VolumeKeys::new(&key))
     }
 }
@@ -445,7 +519,14 @@ impl FileSystem {
                 .parameter("backing", backing)
                 .parameter("readOnly", self.options.read_only)
                 .parameter("unclean", unclean)
-                .parameter("coverage", if self.options.strict_audit { "strict" } else { "standard" })
+                .parameter(
+                    "coverage",
+                    if self.options.strict_audit {
+                        "strict"
+                    } else {
+                        "standard"
+                    },
+                )
         })?;
         Ok(())
     }
@@ -454,10 +535,14 @@ impl FileSystem {
     ///
     /// # Errors
     /// The first failure; the rest is done all the same, and the next mount settles what is open.
-    pub fn unmount(mut self) -> Result<(), FsError> {
-        self.volume.say(ENDING);
+    pub fn unmount(self) -> Result<(), FsError> {
         let mut failures = Vec::new();
-        failures.extend(self.files.ids().into_iter().filter_map(|handle| self.close(handle).err()));
+        failures.extend(
+            self.files
+                .ids()
+                .into_iter()
+                .filter_map(|handle| self.close(handle).err()),
+        );
         if !self.options.read_only {
             // A volume with files still to be settled, or one not made durable, stays marked.
             let left = if failures.is_empty() && !self.settling.is_lenient() {
@@ -480,6 +565,8 @@ impl FileSystem {
 /// How many descriptors of inodes are kept when `limit` files may be open: half, since handles and
 /// requests need theirs.
 pub fn descriptor_share(limit: u64) -> NonZeroUsize {
-    let share = usize::try_from(limit / 2).unwrap_or(usize::MAX).clamp(64, 8192);
+    let share = usize::try_from(limit / 2)
+        .unwrap_or(usize::MAX)
+        .clamp(64, 8192);
     NonZeroUsize::new(share).expect("at least 64")
 }

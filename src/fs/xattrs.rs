@@ -5,7 +5,9 @@ use std::os::fd::OwnedFd;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::format::{XattrBinding, XattrError, open_xattr, open_xattr_name, seal_xattr, seal_xattr_name};
+use crate::format::{
+    XattrBinding, XattrError, open_xattr, open_xattr_name, seal_xattr, seal_xattr_name,
+};
 use crate::sys;
 
 use super::caller::Caller;
@@ -56,8 +58,13 @@ impl FileSystem {
         let stored = sys::list_xattrs(&*descriptor)?;
         let mut binding = None;
         let mut names = Vec::new();
-        for stored in stored.split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
-            let Ok(stored) = std::str::from_utf8(stored) else { continue };
+        for stored in stored
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty())
+        {
+            let Ok(stored) = std::str::from_utf8(stored) else {
+                continue;
+            };
             if ACLS.contains(&stored) {
                 names.extend(stored.bytes().chain([0]));
                 continue;
@@ -66,7 +73,8 @@ impl FileSystem {
                 Some(binding) => binding,
                 None => *binding.insert(self.binding(&inode, &descriptor)?),
             };
-            let name = open_xattr_name(&self.keys.xattrs, binding, stored).map_err(|_| Damage::Xattr)?;
+            let name =
+                open_xattr_name(&self.keys.xattrs, binding, stored).map_err(|_| Damage::Xattr)?;
             if let Some(name) = name {
                 names.extend(name.into_bytes().into_iter().chain([0]));
             }
@@ -120,7 +128,9 @@ impl FileSystem {
         if inode.kind != FileType::RegularFile {
             return Ok(());
         }
-        let Some(binding) = self.binding_if_any(inode, node)? else { return Ok(()) };
+        let Some(binding) = self.binding_if_any(inode, node)? else {
+            return Ok(());
+        };
         let stored = stored_name(&self.keys.xattrs, binding, CAPABILITY)?;
         match sys::remove_xattr(node, &stored) {
             Ok(()) => Ok(()),
@@ -144,7 +154,11 @@ impl FileSystem {
         let who = self.guard.identify(caller);
         let target = Target::of(&inode);
         let attempt = self.guard.attempt(operation, &who, &target);
-        let action = if ACLS.contains(&name) { Action::SetSecurity } else { Action::SetAttr };
+        let action = if ACLS.contains(&name) {
+            Action::SetSecurity
+        } else {
+            Action::SetAttr
+        };
         let allowed = attempt.check(action)?;
         attempt.record(&allowed, |event| event.parameter("name", name.to_owned()))?;
         Ok((inode, descriptor))
@@ -152,11 +166,18 @@ impl FileSystem {
 
     /// The binding, unless the node has no attribute of ours: most have none, and a file's id costs
     /// a read of its header.
-    fn binding_if_any(&self, inode: &Inode, node: &OwnedFd) -> Result<Option<XattrBinding>, FsError> {
+    fn binding_if_any(
+        &self,
+        inode: &Inode,
+        node: &OwnedFd,
+    ) -> Result<Option<XattrBinding>, FsError> {
         let known = inode.file.lock().is_some() || inode.kind != FileType::RegularFile;
         if !known {
             let names = sys::list_xattrs(node)?;
-            if !names.split(|&byte| byte == 0).any(|name| name.windows(7).any(|part| part == b".kmsfs.")) {
+            if !names
+                .split(|&byte| byte == 0)
+                .any(|name| name.windows(7).any(|part| part == b".kmsfs."))
+            {
                 return Ok(None);
             }
         }

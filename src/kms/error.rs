@@ -208,7 +208,10 @@ mod tests {
             KmsError::Unreachable(text()),
         ];
         for error in all {
-            assert_eq!(KmsError::from_wire(error.code(), error.message().to_owned()), error);
+            assert_eq!(
+                KmsError::from_wire(error.code(), error.message().to_owned()),
+                error
+            );
         }
     }
 

@@ -24,7 +24,13 @@ pub struct Caller {
 impl Caller {
     /// A caller who asks for himself.
     pub fn new(principal: Arc<Principal>) -> Self {
-        Self { principal, uid: None, via_kmsfs: false, shared_event_id: None, pid: None }
+        Self {
+            principal,
+            uid: None,
+            via_kmsfs: false,
+            shared_event_id: None,
+            pid: None,
+        }
     }
 }
 

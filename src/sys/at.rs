@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat, chownat, futimens,
-    linkat, mkdirat, mknodat, openat, readlinkat, renameat_with, statat, symlinkat, unlinkat,
-    utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat,
+    chownat, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat_with, statat,
+    symlinkat, unlinkat, utimensat,
 };
 
 use super::proc_path;
@@ -245,7 +245,10 @@ pub fn change_times(node: impl AsFd, times: &Timestamps) -> io::Result<()> {
 /// # Errors
 /// Those of `futimens(3)`.
 pub fn restore_times(file: impl AsFd, before: &Stat) -> io::Result<()> {
-    let time = |seconds, nanoseconds| Timespec { tv_sec: seconds, tv_nsec: nanoseconds as _ };
+    let time = |seconds, nanoseconds| Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds as _,
+    };
     let times = Timestamps {
         last_access: time(before.st_atime, before.st_atime_nsec),
         last_modification: time(before.st_mtime, before.st_mtime_nsec),

@@ -12,7 +12,8 @@ mod xattr;
 pub use at::{
     Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file, link,
     make_directory, make_node, make_symlink, open_directory_path, open_node, open_node_path,
-    read_link, remove_directory, rename, reopen, restore_times, reopen_directory, stat, stat_at, statfs, unlink,
+    read_link, remove_directory, rename, reopen, reopen_directory, restore_times, stat, stat_at,
+    statfs, unlink,
 };
 pub use identity::{Identity, Impersonated, impersonate, impersonates};
 pub use io::{

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    EncryptionAlgorithm, KeyManager, KeySpec, KeyState, KeyUsage, Origin, Timestamp,
-};
+use super::{EncryptionAlgorithm, KeyManager, KeySpec, KeyState, KeyUsage, Origin, Timestamp};
 
 /// `CreateKey`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -230,7 +230,9 @@ mod tests {
 
     #[test]
     fn a_name_outside_the_set_is_a_violation_in_aws_words() {
-        let message = serde_json::from_str::<KeyState>("\"Lost\"").unwrap_err().to_string();
+        let message = serde_json::from_str::<KeyState>("\"Lost\"")
+            .unwrap_err()
+            .to_string();
         assert!(message.starts_with(
             "Value 'Lost' at 'keyState' failed to satisfy constraint: Member must satisfy enum \
              value set: [Enabled, Disabled, PendingDeletion, PendingImport]"

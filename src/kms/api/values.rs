@@ -46,7 +46,9 @@ impl<'de> Deserialize<'de> for Plaintext {
         let mut text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(&text);
         text.zeroize();
-        bytes.map(Self).map_err(|_| D::Error::custom("the plaintext is not base64"))
+        bytes
+            .map(Self)
+            .map_err(|_| D::Error::custom("the plaintext is not base64"))
     }
 }
 
@@ -64,7 +66,9 @@ impl<'de> Deserialize<'de> for CiphertextBlob {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let bytes = STANDARD.decode(text);
-        bytes.map(Self).map_err(|_| D::Error::custom("the ciphertext is not base64"))
+        bytes
+            .map(Self)
+            .map_err(|_| D::Error::custom("the ciphertext is not base64"))
     }
 }
 
@@ -79,7 +83,9 @@ pub struct Timestamp {
 impl Timestamp {
     /// The present.
     pub fn now() -> Self {
-        Self { millis: jiff::Timestamp::now().as_millisecond() }
+        Self {
+            millis: jiff::Timestamp::now().as_millisecond(),
+        }
     }
 }
 
@@ -94,7 +100,10 @@ impl std::fmt::Display for Timestamp {
 }
 
 impl Serialize for Timestamp {
-    #[expect(clippy::cast_precision_loss, reason = "2^53 milliseconds are 285 000 years")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "2^53 milliseconds are 285 000 years"
+    )]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(self.millis as f64 / 1000.0)
     }
@@ -104,7 +113,9 @@ impl<'de> Deserialize<'de> for Timestamp {
     #[expect(clippy::cast_possible_truncation, reason = "`as` saturates")]
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        Ok(Self { millis: (seconds * 1000.0).round() as i64 })
+        Ok(Self {
+            millis: (seconds * 1000.0).round() as i64,
+        })
     }
 }
 
@@ -114,7 +125,9 @@ mod tests {
 
     #[test]
     fn times_keep_their_milliseconds_on_the_wire() {
-        let time = Timestamp { millis: 1_700_000_000_123 };
+        let time = Timestamp {
+            millis: 1_700_000_000_123,
+        };
         let text = serde_json::to_string(&time).unwrap();
         assert_eq!(text, "1700000000.123");
         assert_eq!(serde_json::from_str::<Timestamp>(&text).unwrap(), time);
@@ -133,6 +146,9 @@ mod tests {
     #[test]
     fn only_32_bytes_are_a_key() {
         assert!(Plaintext::new(vec![7; 31]).into_key().is_none());
-        assert_eq!(Plaintext::new(vec![7; 32]).into_key().unwrap().expose(), &[7; 32]);
+        assert_eq!(
+            Plaintext::new(vec![7; 32]).into_key().unwrap().expose(),
+            &[7; 32]
+        );
     }
 }

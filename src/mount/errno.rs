@@ -1,0 +1,34 @@
+//! Errors as errno: one exhaustive match, so that a new error cannot be forgotten here.
+
+use fuser::Errno;
+
+use crate::format::{NameError, XattrError};
+use crate::fs::FsError;
+use crate::keyring::KeyringError;
+use crate::kms::KmsError;
+
+/// The errno that a program is told.
+pub(super) fn errno(error: &FsError) -> Errno {
+    match error {
+        FsError::Backing(error) => error.raw_os_error().map_or(Errno::EIO, Errno::from_i32),
+        FsError::Denied => Errno::EACCES,
+        FsError::Key(error) => key_errno(error),
+        FsError::Unrecorded(_) | FsError::Integrity(_) => Errno::EIO,
+        FsError::Name(NameError::TooLong) => Errno::ENAMETOOLONG,
+        FsError::Name(NameError::Invalid) => Errno::EINVAL,
+        FsError::Xattr(XattrError::Namespace) => Errno::EOPNOTSUPP,
+        FsError::Xattr(XattrError::TooLong) => Errno::ERANGE,
+        FsError::TooLarge(_) => Errno::EFBIG,
+        FsError::Errno(errno) => Errno::from_i32(errno.raw_os_error()),
+    }
+}
+
+fn key_errno(error: &KeyringError) -> Errno {
+    match error {
+        KeyringError::Refused(_) => Errno::EACCES,
+        KeyringError::Unavailable(KmsError::Unreachable(_)) => Errno::ETIMEDOUT,
+        KeyringError::NotThisFiles(_)
+        | KeyringError::Unavailable(_)
+        | KeyringError::WrongLength => Errno::EIO,
+    }
+}

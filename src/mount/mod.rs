@@ -1,0 +1,14 @@
+//! The mount: FUSE requests in, replies out. What a request means is [`crate::fs`]'s business.
+
+mod adapter;
+mod attach;
+mod convert;
+mod errno;
+mod live;
+mod pool;
+mod session;
+mod tuning;
+
+pub use attach::{AttachOptions, MountError, detach};
+pub use live::{LiveMount, find, mounts};
+pub use session::{Mounted, Plan};

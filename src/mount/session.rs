@@ -1,0 +1,177 @@
+//! A mount from its beginning to its end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use fuser::{BackgroundSession, Config, Session, SessionACL};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::{Handle as SignalHandle, Signals};
+
+use crate::fs::FileSystem;
+use crate::sys;
+
+use super::adapter::Adapter;
+use super::attach::{self, AttachOptions, MountError};
+use super::tuning;
+
+/// How often a changed tree policy is looked for, and idle keys are wiped.
+const TICK: Duration = Duration::from_millis(200);
+
+/// A mount that is about to be made: its mount point is fit for one.
+#[derive(Debug)]
+pub struct Plan {
+    mountpoint: PathBuf,
+    options: AttachOptions,
+}
+
+impl Plan {
+    /// Checks the mount point.
+    ///
+    /// # Errors
+    /// [`MountError::MountPoint`].
+    pub fn new(mountpoint: &Path, options: AttachOptions) -> Result<Self, MountError> {
+        Ok(Self {
+            mountpoint: attach::check(mountpoint)?,
+            options,
+        })
+    }
+
+    /// The mount point, resolved.
+    pub fn mountpoint(&self) -> &Path {
+        &self.mountpoint
+    }
+
+    /// Mounts `filesystem`. When this returns, the mount answers.
+    ///
+    /// # Errors
+    /// [`MountError`].
+    pub fn mount(self, filesystem: FileSystem, backing: &Path) -> Result<Mounted, MountError> {
+        let Self {
+            mountpoint,
+            options,
+        } = self;
+        let filesystem = Arc::new(filesystem);
+        // Signals that come from here on end the mount, not the process.
+        let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(MountError::Session)?;
+        let adapter = Adapter::new(filesystem.clone()).map_err(MountError::Session)?;
+        let connection = attach::attach(backing, &mountpoint, &options)?;
+        let started = start(adapter, connection).inspect_err(|_| {
+            let _ = attach::detach(&mountpoint, true);
+        })?;
+        if let Some(device) = attach::device_of(&mountpoint) {
+            tuning::raise_limits(&device);
+        }
+        let ending = Arc::new(AtomicBool::new(false));
+        let signal_handle = signals.handle();
+        let helpers = vec![
+            spawn("kmsfs-tick", {
+                let (filesystem, ending) = (filesystem.clone(), ending.clone());
+                move || tick(&filesystem, &ending)
+            })?,
+            spawn("kmsfs-signals", {
+                let mountpoint = mountpoint.clone();
+                move || end_on_signal(signals, &mountpoint)
+            })?,
+            spawn("kmsfs-sweep", {
+                let (filesystem, ending) = (filesystem.clone(), ending.clone());
+                move || sweep(&filesystem, &ending)
+            })?,
+        ];
+        Ok(Mounted {
+            filesystem,
+            session: started,
+            ending,
+            signal_handle,
+            helpers,
+        })
+    }
+}
+
+fn start(
+    adapter: Adapter,
+    connection: std::os::fd::OwnedFd,
+) -> Result<BackgroundSession, MountError> {
+    let mut config = Config::default();
+    config.n_threads = Some(sys::worker_count());
+    config.clone_fd = true;
+    // The kernel decides who may use the mount (`attach`).
+    let session = Session::from_fd(adapter, connection, SessionACL::All, config)
+        .map_err(MountError::Session)?;
+    session.spawn().map_err(MountError::Session)
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, MountError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(MountError::Session)
+}
+
+/// A live mount.
+pub struct Mounted {
+    filesystem: Arc<FileSystem>,
+    session: BackgroundSession,
+    ending: Arc<AtomicBool>,
+    signal_handle: SignalHandle,
+    helpers: Vec<JoinHandle<()>>,
+}
+
+impl Mounted {
+    /// Serves until somebody unmounts or a signal asks to, and leaves the volume cleanly.
+    ///
+    /// # Errors
+    /// [`MountError::Session`], [`MountError::Unclean`].
+    pub fn serve(self) -> Result<(), MountError> {
+        let Self {
+            filesystem,
+            session,
+            ending,
+            signal_handle,
+            helpers,
+        } = self;
+        let served = session.join();
+        ending.store(true, Ordering::Relaxed);
+        signal_handle.close();
+        for helper in helpers {
+            helper.thread().unpark();
+            if helper.join().is_err() {
+                tracing::error!("a helper thread of the mount panicked");
+            }
+        }
+        let filesystem = Arc::into_inner(filesystem).expect("the session and the helpers are gone");
+        filesystem.unmount().map_err(MountError::Unclean)?;
+        served.map_err(MountError::Session)
+    }
+}
+
+fn tick(filesystem: &FileSystem, ending: &AtomicBool) {
+    while !ending.load(Ordering::Relaxed) {
+        std::thread::park_timeout(TICK);
+        filesystem.tick();
+    }
+}
+
+fn sweep(filesystem: &FileSystem, ending: &AtomicBool) {
+    if !filesystem.needs_sweep() {
+        return;
+    }
+    tracing::info!("the volume was not unmounted cleanly: its files are being settled");
+    match filesystem.sweep(|| !ending.load(Ordering::Relaxed)) {
+        Ok(()) => {}
+        Err(error) => tracing::warn!(%error, "settling stopped; the next mount goes on with it"),
+    }
+}
+
+/// The first signal unmounts, leaving programs their open files; the mount ends with the last of
+/// them.
+fn end_on_signal(mut signals: Signals, mountpoint: &Path) {
+    for signal in signals.forever() {
+        tracing::info!(signal, mountpoint = %mountpoint.display(), "unmounting");
+        if let Err(error) = attach::detach(mountpoint, true) {
+            tracing::error!(%error, "could not unmount");
+        }
+    }
+}
