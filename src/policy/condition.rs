@@ -79,11 +79,11 @@ impl Condition {
             };
         };
         let one = |value: &str| fulfils(with.compare(value, lookup), negated, effect);
-        let mut values = values.iter();
-        match quantifier {
-            Quantifier::One if negated => values.all(|value| one(value)),
-            Quantifier::One | Quantifier::Any => values.any(|value| one(value)),
-            Quantifier::All => values.all(|value| one(value)),
+        match (quantifier, &*values) {
+            (Quantifier::One, [value]) => one(value),
+            (Quantifier::One, _) => fulfils(Outcome::Unknown, negated, effect),
+            (Quantifier::Any, values) => values.iter().any(|value| one(value)),
+            (Quantifier::All, values) => values.iter().all(|value| one(value)),
         }
     }
 

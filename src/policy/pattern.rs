@@ -214,6 +214,9 @@ impl Pattern {
 
     /// The values of the variables; `None` if one has none.
     fn resolve<'r>(&'r self, lookup: &Lookup<'r>) -> Option<Vec<Cow<'r, str>>> {
+        if self.variables.is_empty() {
+            return Some(Vec::new());
+        }
         self.variables
             .iter()
             .map(|variable| variable.resolve(lookup))
@@ -226,16 +229,20 @@ impl Pattern {
 /// product of both lengths.
 fn match_pieces(pieces: &[Piece], values: &[Cow<'_, str>], text: &str) -> bool {
     let (mut piece, mut at) = (0, 0);
-    let mut latest_many = None;
+    // The piece after the latest `*`, and where it was last tried.
+    let mut latest = None;
     loop {
         let rest = &text[at..];
         let step = match pieces.get(piece) {
             None if rest.is_empty() => return true,
             None => None,
-            Some(Piece::Many) if piece + 1 == pieces.len() => return true,
             Some(Piece::Many) => {
-                latest_many = Some((piece + 1, at));
-                Some(0)
+                let Some(start) = first_try(&pieces[piece + 1..], text, at) else {
+                    return false;
+                };
+                (piece, at) = (piece + 1, start);
+                latest = Some((piece, at));
+                continue;
             }
             Some(Piece::One) => rest.chars().next().map(char::len_utf8),
             Some(Piece::Literal(literal)) => rest.starts_with(&**literal).then_some(literal.len()),
@@ -245,18 +252,31 @@ fn match_pieces(pieces: &[Piece], values: &[Cow<'_, str>], text: &str) -> bool {
             }
         };
         if let Some(step) = step {
-            piece += 1;
-            at += step;
+            (piece, at) = (piece + 1, at + step);
             continue;
         }
-        let Some((after_many, start)) = latest_many else {
+        let Some((after, tried)) = latest else {
             return false;
         };
-        let Some(skipped) = text[start..].chars().next() else {
+        let Some(skipped) = text[tried..].chars().next() else {
             return false;
         };
-        piece = after_many;
-        at = start + skipped.len_utf8();
-        latest_many = Some((piece, at));
+        let next = first_try(&pieces[after..], text, tried + skipped.len_utf8());
+        let Some(start) = next else { return false };
+        (piece, at) = (after, start);
+        latest = Some((piece, at));
+    }
+}
+
+/// Where, from `start` on, what follows a `*` is first worth trying; `None` if nowhere.
+fn first_try(after: &[Piece], text: &str, start: usize) -> Option<usize> {
+    match after {
+        [] => Some(text.len()),
+        [Piece::Literal(end)] => {
+            let at = text.len().checked_sub(end.len())?;
+            (at >= start && text.ends_with(&**end)).then_some(at)
+        }
+        [Piece::Literal(literal), ..] => Some(start + text[start..].find(&**literal)?),
+        _ => Some(start),
     }
 }

@@ -22,14 +22,16 @@ impl Number {
             Some(parts) => parts,
             None => (digits, ""),
         };
-        let decimal = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
         if whole.is_empty() || whole.len() > 20 || fraction.len() > Self::PLACES {
             return None;
         }
-        if !decimal(whole) || !decimal(fraction) {
-            return None;
-        }
-        let magnitude: i128 = format!("{whole}{fraction:0<9}").parse().ok()?;
+        let zeros = std::iter::repeat_n(b'0', Self::PLACES - fraction.len());
+        let mut digits = whole.bytes().chain(fraction.bytes()).chain(zeros);
+        let magnitude = digits.try_fold(0_i128, |number, digit| {
+            digit
+                .is_ascii_digit()
+                .then(|| number * 10 + i128::from(digit - b'0'))
+        })?;
         Some(Self(if negative { -magnitude } else { magnitude }))
     }
 }

@@ -56,6 +56,7 @@ fn check(rows: &[Row]) {
 const TEXT: &str = "kms:EncryptionContext:Department";
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn strings_are_compared_as_documented() {
     check(&[
         ("StringEquals", TEXT, r#""Hr""#, Some(&["Hr"]), true),
@@ -64,69 +65,15 @@ fn strings_are_compared_as_documented() {
         ("StringEquals", TEXT, r#""H*""#, Some(&["H*"]), true),
         ("StringEquals", TEXT, r#"["It", "Hr"]"#, Some(&["Hr"]), true),
         ("StringEquals", TEXT, "7", Some(&["7"]), true),
-        (
-            "StringNotEquals",
-            TEXT,
-            r#"["It", "Hr"]"#,
-            Some(&["Hr"]),
-            false,
-        ),
-        (
-            "StringNotEquals",
-            TEXT,
-            r#"["It", "Hr"]"#,
-            Some(&["Law"]),
-            true,
-        ),
-        (
-            "StringEqualsIgnoreCase",
-            TEXT,
-            r#""HÄR""#,
-            Some(&["här"]),
-            true,
-        ),
-        (
-            "StringEqualsIgnoreCase",
-            TEXT,
-            r#""Hr""#,
-            Some(&["Hrs"]),
-            false,
-        ),
-        (
-            "StringNotEqualsIgnoreCase",
-            TEXT,
-            r#""Hr""#,
-            Some(&["hR"]),
-            false,
-        ),
-        (
-            "StringNotEqualsIgnoreCase",
-            TEXT,
-            r#""Hr""#,
-            Some(&["It"]),
-            true,
-        ),
-        (
-            "StringLike",
-            TEXT,
-            r#""H*r?""#,
-            Some(&["Human resources"]),
-            false,
-        ),
-        (
-            "StringLike",
-            TEXT,
-            r#""H*r??ces""#,
-            Some(&["Human resources"]),
-            false,
-        ),
-        (
-            "StringLike",
-            TEXT,
-            r#""H*r*ces""#,
-            Some(&["Human resources"]),
-            true,
-        ),
+        ("StringNotEquals", TEXT, r#"["It", "Hr"]"#, Some(&["Hr"]), false),
+        ("StringNotEquals", TEXT, r#"["It", "Hr"]"#, Some(&["Law"]), true),
+        ("StringEqualsIgnoreCase", TEXT, r#""HÄR""#, Some(&["här"]), true),
+        ("StringEqualsIgnoreCase", TEXT, r#""Hr""#, Some(&["Hrs"]), false),
+        ("StringNotEqualsIgnoreCase", TEXT, r#""Hr""#, Some(&["hR"]), false),
+        ("StringNotEqualsIgnoreCase", TEXT, r#""Hr""#, Some(&["It"]), true),
+        ("StringLike", TEXT, r#""H*r?""#, Some(&["Human resources"]), false),
+        ("StringLike", TEXT, r#""H*r??ces""#, Some(&["Human resources"]), false),
+        ("StringLike", TEXT, r#""H*r*ces""#, Some(&["Human resources"]), true),
         ("StringLike", TEXT, r#""?r""#, Some(&["Är"]), true),
         ("StringLike", TEXT, r#""*""#, Some(&[""]), true),
         ("StringNotLike", TEXT, r#""H*""#, Some(&["Hr"]), false),
@@ -135,242 +82,65 @@ fn strings_are_compared_as_documented() {
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn numbers_are_compared_as_documented() {
     check(&[
         ("NumericEquals", "kmsfs:Uid", "1000", Some(&["1000"]), true),
-        (
-            "NumericEquals",
-            "kmsfs:Uid",
-            r#""1000.0""#,
-            Some(&["1000"]),
-            true,
-        ),
-        (
-            "NumericEquals",
-            "kmsfs:Uid",
-            "[1, 1000]",
-            Some(&["1000"]),
-            true,
-        ),
-        (
-            "NumericNotEquals",
-            "kmsfs:Uid",
-            "[1, 1000]",
-            Some(&["1000"]),
-            false,
-        ),
+        ("NumericEquals", "kmsfs:Uid", r#""1000.0""#, Some(&["1000"]), true),
+        ("NumericEquals", "kmsfs:Uid", "[1, 1000]", Some(&["1000"]), true),
+        ("NumericNotEquals", "kmsfs:Uid", "[1, 1000]", Some(&["1000"]), false),
         ("NumericNotEquals", "kmsfs:Uid", "0", Some(&["1000"]), true),
         ("NumericLessThan", "kmsfs:Uid", "1000", Some(&["999"]), true),
-        (
-            "NumericLessThan",
-            "kmsfs:Uid",
-            "1000",
-            Some(&["1000"]),
-            false,
-        ),
-        (
-            "NumericLessThanEquals",
-            "kmsfs:Uid",
-            "1000",
-            Some(&["1000"]),
-            true,
-        ),
-        (
-            "NumericGreaterThan",
-            "kmsfs:Uid",
-            "1000",
-            Some(&["1000"]),
-            false,
-        ),
-        (
-            "NumericGreaterThan",
-            "kmsfs:Uid",
-            "999",
-            Some(&["1000"]),
-            true,
-        ),
-        (
-            "NumericGreaterThanEquals",
-            "kmsfs:Uid",
-            "1000",
-            Some(&["1000"]),
-            true,
-        ),
+        ("NumericLessThan", "kmsfs:Uid", "1000", Some(&["1000"]), false),
+        ("NumericLessThanEquals", "kmsfs:Uid", "1000", Some(&["1000"]), true),
+        ("NumericGreaterThan", "kmsfs:Uid", "1000", Some(&["1000"]), false),
+        ("NumericGreaterThan", "kmsfs:Uid", "999", Some(&["1000"]), true),
+        ("NumericGreaterThanEquals", "kmsfs:Uid", "1000", Some(&["1000"]), true),
     ]);
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn dates_are_compared_as_documented() {
     let noon = Some(&["2026-01-31T12:00:00Z"][..]);
     check(&[
-        (
-            "DateEquals",
-            "aws:CurrentTime",
-            r#""2026-01-31T13:00:00+01:00""#,
-            noon,
-            true,
-        ),
-        (
-            "DateNotEquals",
-            "aws:CurrentTime",
-            r#""2026-01-31""#,
-            noon,
-            true,
-        ),
-        (
-            "DateLessThan",
-            "aws:CurrentTime",
-            r#""2026-02""#,
-            noon,
-            true,
-        ),
-        (
-            "DateLessThanEquals",
-            "aws:CurrentTime",
-            r#""2026-01-31T12:00:00Z""#,
-            noon,
-            true,
-        ),
-        (
-            "DateGreaterThan",
-            "aws:CurrentTime",
-            r#""2026""#,
-            noon,
-            true,
-        ),
-        (
-            "DateGreaterThan",
-            "aws:CurrentTime",
-            "1769860800",
-            noon,
-            false,
-        ),
-        (
-            "DateGreaterThanEquals",
-            "aws:CurrentTime",
-            "1769860800",
-            noon,
-            true,
-        ),
-        (
-            "DateLessThan",
-            "aws:EpochTime",
-            r#""2026""#,
-            Some(&["1700000000"]),
-            true,
-        ),
-        (
-            "NumericGreaterThan",
-            "aws:EpochTime",
-            "1700000000",
-            Some(&["1700000001"]),
-            true,
-        ),
+        ("DateEquals", "aws:CurrentTime", r#""2026-01-31T13:00:00+01:00""#, noon, true),
+        ("DateNotEquals", "aws:CurrentTime", r#""2026-01-31""#, noon, true),
+        ("DateLessThan", "aws:CurrentTime", r#""2026-02""#, noon, true),
+        ("DateLessThanEquals", "aws:CurrentTime", r#""2026-01-31T12:00:00Z""#, noon, true),
+        ("DateGreaterThan", "aws:CurrentTime", r#""2026""#, noon, true),
+        ("DateGreaterThan", "aws:CurrentTime", "1769860800", noon, false),
+        ("DateGreaterThanEquals", "aws:CurrentTime", "1769860800", noon, true),
+        ("DateLessThan", "aws:EpochTime", r#""2026""#, Some(&["1700000000"]), true),
+        ("NumericGreaterThan", "aws:EpochTime", "1700000000", Some(&["1700000001"]), true),
     ]);
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn other_types_are_compared_as_documented() {
     let (v4, v6) = (Some(&["203.0.113.9"][..]), Some(&["2001:db8::9"][..]));
     let arn = Some(&["arn:aws:iam::111122223333:role/hr/clerk"][..]);
     let grantee = "kms:GranteePrincipal";
     check(&[
         ("Bool", "aws:SecureTransport", "true", Some(&["true"]), true),
-        (
-            "Bool",
-            "aws:SecureTransport",
-            r#""False""#,
-            Some(&["false"]),
-            true,
-        ),
-        (
-            "Bool",
-            "aws:SecureTransport",
-            "true",
-            Some(&["false"]),
-            false,
-        ),
-        (
-            "BinaryEquals",
-            TEXT,
-            r#""QmluYXJ5""#,
-            Some(&["QmluYXJ5"]),
-            true,
-        ),
-        (
-            "BinaryEquals",
-            TEXT,
-            r#""QmluYXJ5""#,
-            Some(&["QmluYXJ6"]),
-            false,
-        ),
+        ("Bool", "aws:SecureTransport", r#""False""#, Some(&["false"]), true),
+        ("Bool", "aws:SecureTransport", "true", Some(&["false"]), false),
+        ("BinaryEquals", TEXT, r#""QmluYXJ5""#, Some(&["QmluYXJ5"]), true),
+        ("BinaryEquals", TEXT, r#""QmluYXJ5""#, Some(&["QmluYXJ6"]), false),
         ("IpAddress", "aws:SourceIp", r#""203.0.113.0/24""#, v4, true),
-        (
-            "IpAddress",
-            "aws:SourceIp",
-            r#"["10.0.0.0/8", "2001:db8::/32"]"#,
-            v6,
-            true,
-        ),
+        ("IpAddress", "aws:SourceIp", r#"["10.0.0.0/8", "2001:db8::/32"]"#, v6, true),
         ("IpAddress", "aws:SourceIp", r#""203.0.113.10""#, v4, false),
-        (
-            "NotIpAddress",
-            "aws:SourceIp",
-            r#""203.0.113.0/24""#,
-            v4,
-            false,
-        ),
+        ("NotIpAddress", "aws:SourceIp", r#""203.0.113.0/24""#, v4, false),
         ("NotIpAddress", "aws:SourceIp", r#""10.0.0.0/8""#, v4, true),
-        (
-            "ArnEquals",
-            grantee,
-            r#""arn:aws:iam::111122223333:role/hr/clerk""#,
-            arn,
-            true,
-        ),
-        (
-            "ArnEquals",
-            grantee,
-            r#""arn:aws:iam::*:role/hr/*""#,
-            arn,
-            true,
-        ),
-        (
-            "ArnLike",
-            grantee,
-            r#""arn:aws:iam::11112222333?:role/*""#,
-            arn,
-            true,
-        ),
-        (
-            "ArnLike",
-            grantee,
-            r#""arn:aws:iam::444455556666:role/*""#,
-            arn,
-            false,
-        ),
+        ("ArnEquals", grantee, r#""arn:aws:iam::111122223333:role/hr/clerk""#, arn, true),
+        ("ArnEquals", grantee, r#""arn:aws:iam::*:role/hr/*""#, arn, true),
+        ("ArnLike", grantee, r#""arn:aws:iam::11112222333?:role/*""#, arn, true),
+        ("ArnLike", grantee, r#""arn:aws:iam::444455556666:role/*""#, arn, false),
         ("ArnLike", grantee, r#""arn:aws:*:role:*:*""#, arn, false),
-        (
-            "ArnNotEquals",
-            grantee,
-            r#""arn:aws:iam::*:role/hr/*""#,
-            arn,
-            false,
-        ),
-        (
-            "ArnNotLike",
-            grantee,
-            r#""arn:aws:iam::*:user/*""#,
-            arn,
-            true,
-        ),
-        (
-            "ArnLike",
-            grantee,
-            r#""arn:aws:iam::*:role/*""#,
-            Some(&["clerk"]),
-            false,
-        ),
+        ("ArnNotEquals", grantee, r#""arn:aws:iam::*:role/hr/*""#, arn, false),
+        ("ArnNotLike", grantee, r#""arn:aws:iam::*:user/*""#, arn, true),
+        ("ArnLike", grantee, r#""arn:aws:iam::*:role/*""#, Some(&["clerk"]), false),
         ("Null", TEXT, "true", None, true),
         ("Null", TEXT, "true", Some(&["Hr"]), false),
         ("Null", TEXT, "false", None, false),
@@ -380,6 +150,7 @@ fn other_types_are_compared_as_documented() {
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn a_missing_key_fails_a_condition_unless_it_is_negated_or_if_exists() {
     check(&[
         ("StringEquals", TEXT, r#""Hr""#, None, false),
@@ -388,13 +159,7 @@ fn a_missing_key_fails_a_condition_unless_it_is_negated_or_if_exists() {
         ("StringNotEqualsIgnoreCase", TEXT, r#""Hr""#, None, true),
         ("StringNotLike", TEXT, r#""*""#, None, true),
         ("StringEqualsIfExists", TEXT, r#""Hr""#, None, true),
-        (
-            "StringEqualsIfExists",
-            TEXT,
-            r#""Hr""#,
-            Some(&["It"]),
-            false,
-        ),
+        ("StringEqualsIfExists", TEXT, r#""Hr""#, Some(&["It"]), false),
         ("NumericEquals", "kmsfs:Uid", "1", None, false),
         ("NumericNotEquals", "kmsfs:Uid", "1", None, true),
         ("NumericGreaterThanIfExists", "kmsfs:Uid", "1", None, true),
@@ -404,51 +169,22 @@ fn a_missing_key_fails_a_condition_unless_it_is_negated_or_if_exists() {
         ("BoolIfExists", "aws:SecureTransport", "true", None, true),
         ("BinaryEquals", TEXT, r#""QQ==""#, None, false),
         ("IpAddress", "aws:SourceIp", r#""0.0.0.0/0""#, None, false),
-        (
-            "NotIpAddress",
-            "aws:SourceIp",
-            r#""10.0.0.0/8""#,
-            None,
-            true,
-        ),
-        (
-            "ArnLike",
-            "kms:GranteePrincipal",
-            r#""arn:aws:iam::*:*""#,
-            None,
-            false,
-        ),
-        (
-            "ArnNotLike",
-            "kms:GranteePrincipal",
-            r#""arn:aws:iam::*:*""#,
-            None,
-            true,
-        ),
-        (
-            "ArnNotLikeIfExists",
-            "kms:GranteePrincipal",
-            r#""arn:aws:iam::*:*""#,
-            None,
-            true,
-        ),
+        ("NotIpAddress", "aws:SourceIp", r#""10.0.0.0/8""#, None, true),
+        ("ArnLike", "kms:GranteePrincipal", r#""arn:aws:iam::*:*""#, None, false),
+        ("ArnNotLike", "kms:GranteePrincipal", r#""arn:aws:iam::*:*""#, None, true),
+        ("ArnNotLikeIfExists", "kms:GranteePrincipal", r#""arn:aws:iam::*:*""#, None, true),
     ]);
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn set_operators_take_several_values_together_as_documented() {
     let (all, any) = ("ForAllValues:StringEquals", "ForAnyValue:StringEquals");
     let (key, values) = ("aws:TagKeys", r#"["environment", "webserver"]"#);
     check(&[
         (all, key, values, Some(&["environment"]), true),
         (all, key, values, Some(&["environment", "webserver"]), true),
-        (
-            all,
-            key,
-            values,
-            Some(&["environment", "costcenter"]),
-            false,
-        ),
+        (all, key, values, Some(&["environment", "costcenter"]), false),
         (all, key, values, Some(&[]), true),
         (all, key, values, None, true),
         (any, key, values, Some(&["environment", "costcenter"]), true),
@@ -456,56 +192,14 @@ fn set_operators_take_several_values_together_as_documented() {
         (any, key, values, Some(&[]), false),
         (any, key, values, None, false),
         ("ForAnyValue:StringEqualsIfExists", key, values, None, true),
-        (
-            "ForAnyValue:StringNotEquals",
-            key,
-            values,
-            Some(&["webserver", "x"]),
-            true,
-        ),
-        (
-            "ForAnyValue:StringNotEquals",
-            key,
-            values,
-            Some(&["webserver"]),
-            false,
-        ),
+        ("ForAnyValue:StringNotEquals", key, values, Some(&["webserver", "x"]), true),
+        ("ForAnyValue:StringNotEquals", key, values, Some(&["webserver"]), false),
         ("ForAnyValue:StringNotEquals", key, values, None, false),
-        (
-            "ForAllValues:StringNotEquals",
-            key,
-            values,
-            Some(&["x", "y"]),
-            true,
-        ),
-        (
-            "ForAllValues:StringNotEquals",
-            key,
-            values,
-            Some(&["x", "webserver"]),
-            false,
-        ),
-        (
-            "ForAllValues:StringLike",
-            key,
-            r#""env*""#,
-            Some(&["env", "environment"]),
-            true,
-        ),
-        (
-            "ForAnyValue:NumericEquals",
-            "kmsfs:Gids",
-            "[4, 27]",
-            Some(&["1000", "27"]),
-            true,
-        ),
-        (
-            "ForAnyValue:NumericEquals",
-            "kmsfs:Gids",
-            "[4, 27]",
-            Some(&["1000"]),
-            false,
-        ),
+        ("ForAllValues:StringNotEquals", key, values, Some(&["x", "y"]), true),
+        ("ForAllValues:StringNotEquals", key, values, Some(&["x", "webserver"]), false),
+        ("ForAllValues:StringLike", key, r#""env*""#, Some(&["env", "environment"]), true),
+        ("ForAnyValue:NumericEquals", "kmsfs:Gids", "[4, 27]", Some(&["1000", "27"]), true),
+        ("ForAnyValue:NumericEquals", "kmsfs:Gids", "[4, 27]", Some(&["1000"]), false),
         (any, TEXT, r#""Hr""#, Some(&["Hr"]), true),
     ]);
 }
@@ -547,6 +241,9 @@ fn what_cannot_be_answered_fails_an_allow_and_fulfils_a_deny() {
         unknown(operator, TEXT, values, Some(&["five"]));
     }
     unknown("Bool", TEXT, "true", Some(&["yes"]));
+    for operator in ["StringEquals", "StringNotEquals"] {
+        unknown(operator, TEXT, r#""Hr""#, Some(&["Hr", "It"]));
+    }
     unknown("BinaryEquals", TEXT, r#""QQ==""#, Some(&["?"]));
 }
 

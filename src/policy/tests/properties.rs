@@ -38,7 +38,7 @@ fn statement() -> impl Strategy<Value = String> {
         r#""NotResource": "arn:aws:kmsfs:*:*:volume/7/hr/${kmsfs:Label}""#,
     ]);
     let condition = prop::sample::select(vec![
-        r#"{}"#,
+        "{}",
         r#"{"StringEquals": {"kmsfs:Label": "${aws:username}"}}"#,
         r#"{"NumericNotEquals": {"kmsfs:Uid": 0}, "Null": {"kmsfs:Label": true}}"#,
         r#"{"StringNotLikeIfExists": {"kmsfs:ExePath": "/tmp/*"}}"#,

@@ -39,6 +39,7 @@ fn a_refusal_says_where_in_which_statement_and_why() {
 
 /// What is put in the place of the good element, and a part of the reason.
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn each_malformed_element_is_refused_with_its_reason() {
     let good = r#"{"Effect": "Allow", "Principal": "*", "Action": "kmsfs:Read", "Resource": "*"}"#;
     let rows = [
@@ -46,159 +47,43 @@ fn each_malformed_element_is_refused_with_its_reason() {
         (r#""Allow""#, "true", "Effect is to be a string"),
         (r#""Allow""#, r#""allow""#, "not \"allow\""),
         (r#""Principal": "*","#, "", "no Principal"),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": "alice""#,
-            "is to be \"*\"",
-        ),
+        (r#""Principal": "*""#, r#""Principal": "alice""#, "is to be \"*\""),
         (r#""Principal": "*""#, r#""Principal": {}"#, "names nobody"),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"AWS": []}"#,
-            "empty list",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"AWS": "alice"}"#,
-            "fewer than six",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"AWS": "arn:aws:iam::1:user/a"}"#,
-            "12 digits",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"AWS": "arn:aws:iam::111122223333:user/*"}"#,
-            "wildcard",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"AWS": "arn:aws:iam::111122223333:user/"}"#,
-            "to name root",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"Federated": "x"}"#,
-            "unknown kind of principal",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": {"Service": "x"}"#,
-            "not a service",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""NotPrincipal": "*""#,
-            "for Deny only",
-        ),
-        (
-            r#""Principal": "*""#,
-            r#""Principal": "*", "NotPrincipal": {"AWS": "*"}"#,
-            "exclude each other",
-        ),
+        (r#""Principal": "*""#, r#""Principal": {"AWS": []}"#, "empty list"),
+        (r#""Principal": "*""#, r#""Principal": {"AWS": "alice"}"#, "fewer than six"),
+        (r#""Principal": "*""#, r#""Principal": {"AWS": "arn:aws:iam::1:user/a"}"#, "12 digits"),
+        (r#""Principal": "*""#, r#""Principal": {"AWS": "arn:aws:iam::111122223333:user/*"}"#, "wildcard"),
+        (r#""Principal": "*""#, r#""Principal": {"AWS": "arn:aws:iam::111122223333:user/"}"#, "to name root"),
+        (r#""Principal": "*""#, r#""Principal": {"Federated": "x"}"#, "unknown kind of principal"),
+        (r#""Principal": "*""#, r#""Principal": {"Service": "x"}"#, "not a service"),
+        (r#""Principal": "*""#, r#""NotPrincipal": "*""#, "for Deny only"),
+        (r#""Principal": "*""#, r#""Principal": "*", "NotPrincipal": {"AWS": "*"}"#, "exclude each other"),
         (r#""Action": "kmsfs:Read","#, "", "no Action"),
         (r#""kmsfs:Read""#, "[]", "empty list"),
         (r#""kmsfs:Read""#, "[7]", "to hold strings"),
         (r#""kmsfs:Read""#, r#""s3:GetObject""#, "unknown action"),
         (r#""kmsfs:Read""#, r#""kmsfs:Reed*""#, "unknown action"),
         (r#""kmsfs:Read""#, r#""Read""#, "unknown action"),
-        (
-            r#""kmsfs:Read""#,
-            r#""kms:Decrypt""#,
-            "a tree policy does not decide",
-        ),
+        (r#""kmsfs:Read""#, r#""kms:Decrypt""#, "a tree policy does not decide"),
         (r#", "Resource": "*""#, "", "no Resource"),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "/hr/*""#,
-            "fewer than six",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:*""#,
-            "fewer than six",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:s3:::bucket""#,
-            "no resource of kms",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:*:::volume/*""#,
-            "no resource of kms",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:::""#,
-            "names no resource",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs::7:volume/*""#,
-            "12 digits",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:US EAST::v/*""#,
-            "region",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:amazon:kmsfs:::v/*""#,
-            "partition",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:${aws:username}::v/*""#,
-            "only in the resource part",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:::v/${who}""#,
-            "no known condition key",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Path""#,
-            "without its }",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Gids}""#,
-            "several values",
-        ),
-        (
-            r#""Resource": "*""#,
-            r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Path, x}""#,
-            "single quotes",
-        ),
-        (
-            r#""Resource""#,
-            r#""Sid": 7, "Resource""#,
-            "Sid is to be a string",
-        ),
-        (
-            r#""Resource""#,
-            r##""Sid": "#1", "Resource""##,
-            "begin with #",
-        ),
-        (
-            r#""Resource""#,
-            r#""Sid": "a\nb", "Resource""#,
-            "control characters",
-        ),
-        (
-            r#""Resource""#,
-            r#""Resources": "*", "Resource""#,
-            "unknown element \"Resources\"",
-        ),
-        (
-            r#""Resource""#,
-            r#""Effect": "Deny", "Resource""#,
-            "stands here twice",
-        ),
+        (r#""Resource": "*""#, r#""Resource": "/hr/*""#, "fewer than six"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:*""#, "fewer than six"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:s3:::bucket""#, "no resource of kms"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:*:::volume/*""#, "no resource of kms"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:::""#, "names no resource"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs::7:volume/*""#, "12 digits"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:US EAST::v/*""#, "region"),
+        (r#""Resource": "*""#, r#""Resource": "arn:amazon:kmsfs:::v/*""#, "partition"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:${aws:username}::v/*""#, "only in the resource part"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:::v/${who}""#, "no known condition key"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Path""#, "without its }"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Gids}""#, "several values"),
+        (r#""Resource": "*""#, r#""Resource": "arn:aws:kmsfs:::v/${kmsfs:Path, x}""#, "single quotes"),
+        (r#""Resource""#, r#""Sid": 7, "Resource""#, "Sid is to be a string"),
+        (r#""Resource""#, r##""Sid": "#1", "Resource""##, "begin with #"),
+        (r#""Resource""#, r#""Sid": "a\nb", "Resource""#, "control characters"),
+        (r#""Resource""#, r#""Resources": "*", "Resource""#, "unknown element \"Resources\""),
+        (r#""Resource""#, r#""Effect": "Deny", "Resource""#, "stands here twice"),
     ];
     for (from, to, reason) in rows {
         let changed = good.replacen(from, to, 1);
@@ -217,87 +102,34 @@ fn each_malformed_element_is_refused_with_its_reason() {
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn each_malformed_condition_is_refused_with_its_reason() {
     let rows = [
         ("7", "JSON object"),
         (r#"{"StringEquals": 7}"#, "JSON object"),
         (r#"{"StringEquals": {}}"#, "compares no condition key"),
         (r#"{"StringEquals": {"kmsfs:Label": []}}"#, "empty list"),
-        (
-            r#"{"StringEquals": {"kmsfs:Label": null}}"#,
-            "to hold strings",
-        ),
-        (
-            r#"{"StringEquals": {"kmsfs:Label": {"a": 1}}}"#,
-            "to hold strings",
-        ),
-        (
-            r#"{"StringEquals": {"kmsfs:Label": "a", "kmsfs:Label": "b"}}"#,
-            "twice",
-        ),
-        (
-            r#"{"StringEquals": {"kmsfs:Lable": "a"}}"#,
-            "unknown condition key",
-        ),
-        (
-            r#"{"StringEquals": {"kms:ViaService": "a"}}"#,
-            "no request that a tree policy",
-        ),
-        (
-            r#"{"NullIfExists": {"kmsfs:Label": true}}"#,
-            "unknown condition operator",
-        ),
-        (
-            r#"{"ForAnyValue:Null": {"kmsfs:Label": true}}"#,
-            "unknown condition operator",
-        ),
-        (
-            r#"{"ForSome:Bool": {"aws:SecureTransport": true}}"#,
-            "unknown condition operator",
-        ),
-        (
-            r#"{"NumericLike": {"kmsfs:Uid": 1}}"#,
-            "unknown condition operator",
-        ),
-        (
-            r#"{"NumericEquals": {"kmsfs:Label": 1}}"#,
-            "cannot compare kmsfs:Label",
-        ),
-        (
-            r#"{"NumericEquals": {"kmsfs:Gids": 1}}"#,
-            "ForAnyValue:NumericEquals",
-        ),
-        (
-            r#"{"NumericEquals": {"kmsfs:Uid": "alice"}}"#,
-            "a decimal number",
-        ),
-        (
-            r#"{"NumericEquals": {"kmsfs:Uid": "${aws:username}"}}"#,
-            "a decimal number",
-        ),
-        (
-            r#"{"DateLessThan": {"aws:CurrentTime": "tomorrow"}}"#,
-            "a date",
-        ),
-        (
-            r#"{"Bool": {"aws:SecureTransport": "yes"}}"#,
-            "true or false",
-        ),
+        (r#"{"StringEquals": {"kmsfs:Label": null}}"#, "to hold strings"),
+        (r#"{"StringEquals": {"kmsfs:Label": {"a": 1}}}"#, "to hold strings"),
+        (r#"{"StringEquals": {"kmsfs:Label": "a", "kmsfs:Label": "b"}}"#, "twice"),
+        (r#"{"StringEquals": {"kmsfs:Lable": "a"}}"#, "unknown condition key"),
+        (r#"{"StringEquals": {"kms:ViaService": "a"}}"#, "no request that a tree policy"),
+        (r#"{"NullIfExists": {"kmsfs:Label": true}}"#, "unknown condition operator"),
+        (r#"{"ForAnyValue:Null": {"kmsfs:Label": true}}"#, "unknown condition operator"),
+        (r#"{"ForSome:Bool": {"aws:SecureTransport": true}}"#, "unknown condition operator"),
+        (r#"{"NumericLike": {"kmsfs:Uid": 1}}"#, "unknown condition operator"),
+        (r#"{"NumericEquals": {"kmsfs:Label": 1}}"#, "cannot compare kmsfs:Label"),
+        (r#"{"NumericEquals": {"kmsfs:Gids": 1}}"#, "ForAnyValue:NumericEquals"),
+        (r#"{"NumericEquals": {"kmsfs:Uid": "alice"}}"#, "a decimal number"),
+        (r#"{"NumericEquals": {"kmsfs:Uid": "${aws:username}"}}"#, "a decimal number"),
+        (r#"{"DateLessThan": {"aws:CurrentTime": "tomorrow"}}"#, "a date"),
+        (r#"{"Bool": {"aws:SecureTransport": "yes"}}"#, "true or false"),
         (r#"{"Null": {"kmsfs:Label": "maybe"}}"#, "true or false"),
         (r#"{"BinaryEquals": {"kmsfs:Label": "?"}}"#, "base64"),
         (r#"{"IpAddress": {"aws:SourceIp": "10.0.0.0/64"}}"#, "CIDR"),
-        (
-            r#"{"ArnLike": {"aws:PrincipalArn": "alice"}}"#,
-            "fewer than six",
-        ),
-        (
-            r#"{"ArnLike": {"aws:PrincipalArn": "arn:aws:iam:*"}}"#,
-            "fewer than six",
-        ),
-        (
-            r#"{"StringLike": {"kmsfs:Path": "/${x}/*"}}"#,
-            "no known condition key",
-        ),
+        (r#"{"ArnLike": {"aws:PrincipalArn": "alice"}}"#, "fewer than six"),
+        (r#"{"ArnLike": {"aws:PrincipalArn": "arn:aws:iam:*"}}"#, "fewer than six"),
+        (r#"{"StringLike": {"kmsfs:Path": "/${x}/*"}}"#, "no known condition key"),
     ];
     for (condition, reason) in rows {
         let statement = format!(
@@ -313,6 +145,7 @@ fn each_malformed_condition_is_refused_with_its_reason() {
 }
 
 #[test]
+#[rustfmt::skip] // a table reads by its rows
 fn each_malformed_document_is_refused_with_its_reason() {
     let statement =
         r#"{"Sid": "A", "Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}"#;
@@ -324,23 +157,14 @@ fn each_malformed_document_is_refused_with_its_reason() {
         ("[]".to_owned(), "a policy is to be a JSON object"),
         (r#"{"Version": "2012-10-17"}"#.to_owned(), "no Statement"),
         (r#"{"Statement": []}"#.to_owned(), "empty list"),
-        (
-            r#"{"Statement": "Allow"}"#.to_owned(),
-            "a statement is to be a JSON object",
-        ),
+        (r#"{"Statement": "Allow"}"#.to_owned(), "a statement is to be a JSON object"),
         (with(r#""Version": "2012-10-18""#), "not \"2012-10-18\""),
         (with(r#""Version": 2012"#), "Version is to be a string"),
         (with(r#""Id": 1"#), "Id is to be a string"),
         (with(r#""Name": "x""#), "unknown element \"Name\""),
         (with(r#""Statement": []"#), "twice"),
-        (
-            text(&format!("{statement}, {statement}")),
-            "two statements have the Sid \"A\"",
-        ),
-        (
-            text(&"[".repeat(50)).replace("]}", &("]".repeat(51) + "}")),
-            "nested more deeply",
-        ),
+        (text(&format!("{statement}, {statement}")), "two statements have the Sid \"A\""),
+        (text(&"[".repeat(50)).replace("]}", &("]".repeat(51) + "}")), "nested more deeply"),
     ];
     for (json, reason) in rows {
         let found = problems(DocumentKind::Tree, &json);
@@ -359,7 +183,7 @@ fn each_kind_has_its_own_rules() {
         found[0].reason,
         "the statement has no Principal or NotPrincipal"
     );
-    let named = allow.replace("{", r#"{"Principal": "*", "#);
+    let named = allow.replace('{', r#"{"Principal": "*", "#);
     let found = problems(DocumentKind::Identity, &text(&named));
     assert!(
         found[0]
