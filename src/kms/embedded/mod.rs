@@ -28,7 +28,7 @@ use super::{
     Caller, HomeError, KeyService, KmsError,
     api::*,
     home::{AUDIT, Inner},
-    name::KeyName,
+    name::{AliasName, KeyName},
     service::with_operations,
     signer::Signer,
     state::{Key, State},
@@ -148,10 +148,7 @@ impl Embedded {
             KeyName::Id(id) => (id, None),
             KeyName::Alias(alias) => match state.aliases.get(&alias) {
                 Some(target) => (target.key, Some(alias)),
-                None => {
-                    let arn = self.home.place.alias_arn(&alias);
-                    return Err(KmsError::NotFound(format!("Alias {arn} is not found.")));
-                }
+                None => return Err(self.no_such_alias(&alias)),
             },
         };
         match state.keys.get(&id) {
@@ -161,6 +158,10 @@ impl Embedded {
                 Err(KmsError::NotFound(format!("Key '{arn}' does not exist")))
             }
         }
+    }
+
+    fn no_such_alias(&self, name: &AliasName) -> KmsError {
+        KmsError::NotFound(format!("Alias {} is not found.", self.home.place.alias_arn(name)))
     }
 
     /// The key that `text` names by key id or key ARN; most administrative operations take no alias.
@@ -186,7 +187,7 @@ impl Drop for Embedded {
 /// A key, and the alias if the request named it by one.
 struct Named {
     key: Arc<Key>,
-    alias: Option<super::name::AliasName>,
+    alias: Option<AliasName>,
 }
 
 /// What an operation's body hands to the frame.

@@ -1,0 +1,113 @@
+//! Key policies.
+
+use std::sync::Arc;
+
+use super::{
+    Change, Done, Embedded,
+    authorize::{Facts, Target},
+    trail::Trail,
+};
+use crate::{
+    kms::{
+        KmsError,
+        api::{Empty, GetKeyPolicyRequest, GetKeyPolicyResponse, PutKeyPolicyRequest},
+        state::Key,
+    },
+    policy::{Document, DocumentKind},
+};
+
+/// The only name a key policy can have.
+const NAME: &str = "default";
+/// Bytes (<https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html>).
+const MAX_POLICY: usize = 32 * 1024;
+
+impl Embedded {
+    pub(super) fn put_key_policy<'a>(
+        &'a self,
+        trail: &mut Trail<'a>,
+        request: &'a PutKeyPolicyRequest,
+    ) -> Result<Done<'a, Empty>, KmsError> {
+        let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
+        trail.parameter("keyId", &*request.key_id);
+        trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
+        trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
+        trail.parameter("policy", &*request.policy);
+        let store = self.changing();
+        let key = self.find_by_id(&request.key_id)?;
+        let facts = Facts { bypass_lockout_check: Some(bypass), ..Facts::default() };
+        self.authorize(trail, "kms:PutKeyPolicy", Target::Key(&key), facts)?;
+        check_name(request.policy_name.as_deref())?;
+        let policy = Arc::new(self.parse_policy(&request.policy)?);
+        self.check_lockout(trail, &key, &policy, bypass)?;
+        let id = key.id;
+        let changed = Arc::new(Key { policy, ..(*key).clone() });
+        let change = Change::write(
+            self,
+            store,
+            |store| store.set_policy(id, &request.policy),
+            move |state| drop(state.keys.insert(id, changed)),
+        )?;
+        Ok(Done { response: Empty {}, change: Some(change) })
+    }
+
+    pub(super) fn get_key_policy<'a>(
+        &'a self,
+        trail: &mut Trail<'a>,
+        request: &'a GetKeyPolicyRequest,
+    ) -> Result<Done<'a, GetKeyPolicyResponse>, KmsError> {
+        trail.parameter("keyId", &*request.key_id);
+        trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
+        let key = self.find_by_id(&request.key_id)?;
+        self.authorize(trail, "kms:GetKeyPolicy", Target::Key(&key), Facts::default())?;
+        check_name(request.policy_name.as_deref())?;
+        let policy = key.policy.source().to_owned();
+        Ok(Done::answer(GetKeyPolicyResponse { policy, policy_name: NAME.to_owned() }))
+    }
+
+    /// A key policy that a client sent, understood in full or refused with every reason.
+    pub(super) fn parse_policy(&self, text: &str) -> Result<Document, KmsError> {
+        if text.is_empty() {
+            return Err(KmsError::constraint(
+                "Value '' at 'policy' failed to satisfy constraint: Member must have length \
+                 greater than or equal to 1",
+            ));
+        }
+        if text.len() > MAX_POLICY {
+            return Err(KmsError::LimitExceeded(format!(
+                "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
+                text.len()
+            )));
+        }
+        Document::parse(DocumentKind::Key, text)
+            .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))
+    }
+
+    /// Refuses a policy under which its author could not put the next one, unless told to let him.
+    pub(super) fn check_lockout(
+        &self,
+        trail: &Trail<'_>,
+        key: &Key,
+        policy: &Document,
+        bypass: bool,
+    ) -> Result<(), KmsError> {
+        if bypass {
+            return Ok(());
+        }
+        let facts = Facts { bypass_lockout_check: Some(bypass), ..Facts::default() };
+        let next = "kms:PutKeyPolicy";
+        match self.decide(policy, trail.caller(), next, Target::Key(key), facts) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(KmsError::MalformedPolicy(
+                "The new key policy will not allow you to update the key policy in the future."
+                    .to_owned(),
+            )),
+        }
+    }
+}
+
+fn check_name(name: Option<&str>) -> Result<(), KmsError> {
+    match name {
+        None | Some(NAME) => Ok(()),
+        Some(_) => Err(KmsError::NotFound("No such policy exists".to_owned())),
+    }
+}

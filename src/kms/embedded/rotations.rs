@@ -1,0 +1,101 @@
+//! Rotating a key's material.
+
+use std::sync::Arc;
+
+use super::{
+    Change, Done, Embedded,
+    authorize::{Facts, Target},
+    page,
+    trail::Trail,
+};
+use crate::kms::{
+    KmsError,
+    api::{
+        IncludeKeyMaterial, KeyMaterialState, ListKeyRotationsRequest, ListKeyRotationsResponse,
+        RotateKeyOnDemandRequest, RotateKeyOnDemandResponse, RotationType, RotationsListEntry,
+    },
+    material::{KeyVersion, Material},
+    state::Key,
+};
+
+/// On-demand rotations per key
+/// (<https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html>).
+const MAX_ON_DEMAND: usize = 25;
+
+impl Embedded {
+    pub(super) fn rotate_key_on_demand<'a>(
+        &'a self,
+        trail: &mut Trail<'a>,
+        request: &'a RotateKeyOnDemandRequest,
+    ) -> Result<Done<'a, RotateKeyOnDemandResponse>, KmsError> {
+        trail.parameter("keyId", &*request.key_id);
+        let store = self.changing();
+        let key = self.find_by_id(&request.key_id)?;
+        let target = Target::Key(&key);
+        let allowed = self.authorize(trail, "kms:RotateKeyOnDemand", target, Facts::default())?;
+        key.usable(&allowed)?;
+        let on_demand = Some(RotationType::OnDemand);
+        let rotations = key.materials.iter().filter(|m| m.rotation() == on_demand).count();
+        if rotations >= MAX_ON_DEMAND {
+            return Err(KmsError::LimitExceeded(format!(
+                "The on-demand rotations limit has been reached for the given keyId. No more \
+                 on-demand rotations can be performed for this key: {}",
+                key.arn
+            )));
+        }
+        let id = key.id;
+        let material = Material::generate(id, key.next_version(), on_demand);
+        let sealed = material.seal(&self.root, id);
+        trail.response("keyId", id.to_string());
+        let mut rotated = (*key).clone();
+        rotated.materials.push(Arc::new(material));
+        let change = Change::write(
+            self,
+            store,
+            |store| store.insert_material(id, &sealed),
+            move |state| drop(state.keys.insert(id, Arc::new(rotated))),
+        )?;
+        let response = RotateKeyOnDemandResponse { key_id: key.arn.clone() };
+        Ok(Done { response, change: Some(change) })
+    }
+
+    pub(super) fn list_key_rotations<'a>(
+        &'a self,
+        trail: &mut Trail<'a>,
+        request: &'a ListKeyRotationsRequest,
+    ) -> Result<Done<'a, ListKeyRotationsResponse>, KmsError> {
+        trail.parameter("keyId", &*request.key_id);
+        let limit = page::limit(request.limit, 100, 1000)?;
+        let after = page::start(request.marker.as_deref(), |name| name.parse().ok())?;
+        let after = after.map_or(KeyVersion(0), KeyVersion);
+        let key = self.find_by_id(&request.key_id)?;
+        self.authorize(trail, "kms:ListKeyRotations", Target::Key(&key), Facts::default())?;
+        let all = request.include_key_material == Some(IncludeKeyMaterial::AllKeyMaterial);
+        let listed = key
+            .materials
+            .iter()
+            .filter(|material| material.version() > after)
+            .filter(|material| all || material.rotation().is_some());
+        let page = page::cut(listed, limit, |material| material.version().0.to_string());
+        let rotations = page.items.iter().map(|material| entry(&key, material)).collect();
+        let truncated = page.next.is_some();
+        let response = ListKeyRotationsResponse { rotations, next_marker: page.next, truncated };
+        Ok(Done::answer(response))
+    }
+}
+
+fn entry(key: &Key, material: &Material) -> RotationsListEntry {
+    let current = material.version().next() == key.next_version();
+    let rotation_type = material.rotation();
+    RotationsListEntry {
+        key_id: key.arn.clone(),
+        key_material_id: material.id().to_owned(),
+        key_material_state: if current {
+            KeyMaterialState::Current
+        } else {
+            KeyMaterialState::NonCurrent
+        },
+        rotation_date: rotation_type.map(|_| material.created()),
+        rotation_type,
+    }
+}
