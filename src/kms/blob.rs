@@ -107,7 +107,10 @@ impl Unverified<'_> {
 /// byte order. An empty context is the same as none.
 fn associated_data(header: &[u8], context: &EncryptionContext) -> Vec<u8> {
     let length = |count: usize| u32::try_from(count).expect("requests are far below 4 GiB");
-    let texts = context.iter().map(|(name, value)| name.len() + value.len() + 8).sum::<usize>();
+    let texts = context
+        .iter()
+        .map(|(name, value)| name.len() + value.len() + 8)
+        .sum::<usize>();
     let mut data = Vec::with_capacity(header.len() + 4 + texts);
     data.extend_from_slice(header);
     data.extend_from_slice(&length(context.len()).to_be_bytes());

@@ -75,7 +75,11 @@ pub(super) fn seal_with_salt(
     let start = out.len();
     out.extend_from_slice(plaintext);
     let tag = cipher
-        .encrypt_inout_detached((&*nonce).into(), associated, InOutBuf::from(&mut out[start..]))
+        .encrypt_inout_detached(
+            (&*nonce).into(),
+            associated,
+            InOutBuf::from(&mut out[start..]),
+        )
         .expect("far below the 64 GiB that AES-GCM encrypts at once");
     out.extend_from_slice(&tag);
 }
@@ -111,7 +115,9 @@ fn derive(
     Hkdf::<Sha256>::new(Some(salt), secret.expose())
         .expand(purpose.0.as_bytes(), &mut okm[..])
         .expect("44 bytes are within what SHA-256 expands to");
-    let (key, nonce) = okm.split_first_chunk::<KEY>().expect("the buffer holds both");
+    let (key, nonce) = okm
+        .split_first_chunk::<KEY>()
+        .expect("the buffer holds both");
     let mut own = Zeroizing::new([0; NONCE]);
     own.copy_from_slice(nonce);
     (Aes256Gcm::new(key.into()), own)
@@ -128,7 +134,10 @@ mod tests {
         let mut envelope = Vec::new();
         seal(&secret, Purpose::BLOB, b"bound", b"secret", &mut envelope);
         assert_eq!(envelope.len(), 6 + OVERHEAD);
-        assert_eq!(*open(&secret, Purpose::BLOB, b"bound", &envelope).unwrap(), b"secret");
+        assert_eq!(
+            *open(&secret, Purpose::BLOB, b"bound", &envelope).unwrap(),
+            b"secret"
+        );
     }
 
     #[test]
@@ -137,9 +146,18 @@ mod tests {
         let mut envelope = Vec::new();
         seal(&secret, Purpose::BLOB, b"bound", b"secret", &mut envelope);
         let other = SecretKey::generate();
-        assert_eq!(open(&other, Purpose::BLOB, b"bound", &envelope), Err(DoesNotOpen));
-        assert_eq!(open(&secret, Purpose::ROOT_KEY, b"bound", &envelope), Err(DoesNotOpen));
-        assert_eq!(open(&secret, Purpose::BLOB, b"unbound", &envelope), Err(DoesNotOpen));
+        assert_eq!(
+            open(&other, Purpose::BLOB, b"bound", &envelope),
+            Err(DoesNotOpen)
+        );
+        assert_eq!(
+            open(&secret, Purpose::ROOT_KEY, b"bound", &envelope),
+            Err(DoesNotOpen)
+        );
+        assert_eq!(
+            open(&secret, Purpose::BLOB, b"unbound", &envelope),
+            Err(DoesNotOpen)
+        );
     }
 
     #[test]
@@ -150,10 +168,16 @@ mod tests {
         for bit in 0..envelope.len() * 8 {
             let mut damaged = envelope.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(open(&secret, Purpose::BLOB, b"", &damaged), Err(DoesNotOpen));
+            assert_eq!(
+                open(&secret, Purpose::BLOB, b"", &damaged),
+                Err(DoesNotOpen)
+            );
         }
         for length in 0..envelope.len() {
-            assert_eq!(open(&secret, Purpose::BLOB, b"", &envelope[..length]), Err(DoesNotOpen));
+            assert_eq!(
+                open(&secret, Purpose::BLOB, b"", &envelope[..length]),
+                Err(DoesNotOpen)
+            );
         }
     }
 }

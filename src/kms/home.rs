@@ -66,12 +66,16 @@ impl HomeSettings {
         let words: Vec<&str> = parts.collect();
         let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
         let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
-        if !digits || !matches!(words.len(), 2 | 3) || !words.iter().all(word) || region.len() > 32 {
+        if !digits || !matches!(words.len(), 2 | 3) || !words.iter().all(word) || region.len() > 32
+        {
             return Err(HomeError::Settings(format!(
                 "{region:?} is not the name of a Region, such as us-east-1"
             )));
         }
-        Ok(Place { account: account.clone(), region: region.clone() })
+        Ok(Place {
+            account: account.clone(),
+            region: region.clone(),
+        })
     }
 }
 
@@ -187,8 +191,19 @@ impl Home {
         let admin = principals.get(metadata.uid(), metadata.gid());
         let owner_uid = metadata.uid();
         let root = root.map(Arc::new);
-        let inner = Arc::new(Inner { path, place, owner_uid, principals, root, admin });
-        Ok(Self { inner, file, service: Mutex::default() })
+        let inner = Arc::new(Inner {
+            path,
+            place,
+            owner_uid,
+            principals,
+            root,
+            admin,
+        });
+        Ok(Self {
+            inner,
+            file,
+            service: Mutex::default(),
+        })
     }
 
     /// The home's key service: in this process if no other owns the home, else in the one that does,
@@ -274,7 +289,10 @@ fn check_private(path: &Path) -> Result<(), HomeError> {
     let metadata = fs::metadata(path).map_err(HomeError::io("examine", path))?;
     let mode = metadata.mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(HomeError::NotPrivate { path: path.to_owned(), mode });
+        return Err(HomeError::NotPrivate {
+            path: path.to_owned(),
+            mode,
+        });
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! What can be wrong with a home.
 
-use std::{io, path::{Path, PathBuf}};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use thiserror::Error;
 
@@ -128,7 +131,11 @@ impl HomeError {
     /// For `map_err` on a system call.
     pub(super) fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io { doing, path, source }
+        move |source| Self::Io {
+            doing,
+            path,
+            source,
+        }
     }
 
     /// For `map_err` on a database call.
@@ -138,6 +145,9 @@ impl HomeError {
     }
 
     pub(super) fn corrupt(path: &Path, reason: &str) -> Self {
-        Self::Corrupt { path: path.to_owned(), reason: reason.to_owned() }
+        Self::Corrupt {
+            path: path.to_owned(),
+            reason: reason.to_owned(),
+        }
     }
 }

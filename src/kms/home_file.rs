@@ -69,7 +69,11 @@ impl HomeFile {
         let Format { format: found } = serde_json::from_slice(&text).map_err(corrupt)?;
         if found > FORMAT {
             let path = path.to_owned();
-            return Err(HomeError::NewerFormat { path, found, supported: FORMAT });
+            return Err(HomeError::NewerFormat {
+                path,
+                found,
+                supported: FORMAT,
+            });
         }
         let file: Self = serde_json::from_slice(&text).map_err(corrupt)?;
         if file.signing_public_key.0.len() != 32 {
@@ -105,11 +109,16 @@ impl HomeFile {
     }
 
     pub(super) fn place(&self) -> Place {
-        Place { account: self.account.clone(), region: self.region.clone() }
+        Place {
+            account: self.account.clone(),
+            region: self.region.clone(),
+        }
     }
 
     pub(super) fn signing_public_key(&self) -> [u8; 32] {
-        self.signing_public_key.0[..].try_into().expect("checked when read and when made")
+        self.signing_public_key.0[..]
+            .try_into()
+            .expect("checked when read and when made")
     }
 }
 

@@ -46,7 +46,13 @@ impl Material {
         version: KeyVersion,
         rotation: Option<RotationType>,
     ) -> Self {
-        Self::new(key, version, Timestamp::now(), rotation, SecretKey::generate())
+        Self::new(
+            key,
+            version,
+            Timestamp::now(),
+            rotation,
+            SecretKey::generate(),
+        )
     }
 
     pub(super) fn new(
@@ -57,7 +63,13 @@ impl Material {
         secret: SecretKey,
     ) -> Self {
         let id = material_id(key, &secret);
-        Self { version, created, rotation, id, secret }
+        Self {
+            version,
+            created,
+            rotation,
+            id,
+            secret,
+        }
     }
 
     pub(super) fn version(&self) -> KeyVersion {
@@ -85,7 +97,13 @@ impl Material {
     pub(super) fn seal(&self, root: &SecretKey, key: KeyId) -> SealedMaterial {
         let mut sealed = Vec::new();
         let binding = binding(key, self.version);
-        envelope::seal(root, Purpose::KEY_MATERIAL, &binding, self.secret.expose(), &mut sealed);
+        envelope::seal(
+            root,
+            Purpose::KEY_MATERIAL,
+            &binding,
+            self.secret.expose(),
+            &mut sealed,
+        );
         SealedMaterial {
             version: self.version,
             created: self.created,
@@ -101,7 +119,13 @@ impl SealedMaterial {
         let binding = binding(key, self.version);
         let mut bytes = envelope::open(root, Purpose::KEY_MATERIAL, &binding, &self.sealed)?;
         let secret = SecretKey::take_from(&mut bytes).ok_or(DoesNotOpen)?;
-        Ok(Material::new(key, self.version, self.created, self.rotation, secret))
+        Ok(Material::new(
+            key,
+            self.version,
+            self.created,
+            self.rotation,
+            secret,
+        ))
     }
 }
 
@@ -153,7 +177,10 @@ mod tests {
         let one = super::material_id(KeyId::from_bytes([1; 16]), &secret);
         let other = super::material_id(KeyId::from_bytes([2; 16]), &secret);
         assert_eq!(one.len(), 64);
-        assert!(one.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()));
+        assert!(
+            one.bytes()
+                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase())
+        );
         assert_ne!(one, other);
         assert_eq!(one, super::material_id(KeyId::from_bytes([1; 16]), &secret));
     }

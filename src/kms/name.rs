@@ -72,13 +72,19 @@ impl AliasName {
                  length less than or equal to 256"
             )));
         }
-        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b)) {
+        if !text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b":/_-".contains(&b))
+        {
             return Err(KmsError::constraint(&format!(
                 "Value '{text}' at 'aliasName' failed to satisfy constraint: Member must satisfy \
                  regular expression pattern: ^[a-zA-Z0-9:/_-]+$"
             )));
         }
-        let Some(name) = text.strip_prefix(Self::PREFIX).filter(|name| !name.is_empty()) else {
+        let Some(name) = text
+            .strip_prefix(Self::PREFIX)
+            .filter(|name| !name.is_empty())
+        else {
             return Err(KmsError::Validation(
                 "Alias must start with the prefix \"alias/\". Please see \
                  https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html"
@@ -179,7 +185,13 @@ impl Place {
     /// The resource part of an ARN of this account and Region.
     fn resource_of<'a>(&self, arn: &str, rest: &'a str) -> Result<&'a str, KmsError> {
         let mut parts = rest.splitn(5, ':');
-        let fields = (parts.next(), parts.next(), parts.next(), parts.next(), parts.next());
+        let fields = (
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+            parts.next(),
+        );
         let (Some("aws"), Some("kms"), Some(region), Some(account), Some(resource)) = fields else {
             return Err(KmsError::InvalidArn(format!("Invalid arn {arn}")));
         };
@@ -187,7 +199,9 @@ impl Place {
             return Err(KmsError::NotFound(format!("Invalid arn {region}")));
         }
         if account != self.account {
-            return Err(KmsError::NotFound(format!("Invalid arn {arn}: another account")));
+            return Err(KmsError::NotFound(format!(
+                "Invalid arn {arn}: another account"
+            )));
         }
         Ok(resource)
     }
@@ -201,7 +215,10 @@ mod tests {
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 
     fn place() -> Place {
-        Place { account: "111122223333".to_owned(), region: "us-west-2".to_owned() }
+        Place {
+            account: "111122223333".to_owned(),
+            region: "us-west-2".to_owned(),
+        }
     }
 
     #[test]
@@ -210,7 +227,10 @@ mod tests {
         let alias = KeyName::Alias(AliasName::known("alias/a"));
         let parse = |text: &str| place().parse_key_name(text).unwrap();
         assert_eq!(parse(ID), id);
-        assert_eq!(parse(&format!("arn:aws:kms:us-west-2:111122223333:key/{ID}")), id);
+        assert_eq!(
+            parse(&format!("arn:aws:kms:us-west-2:111122223333:key/{ID}")),
+            id
+        );
         assert_eq!(parse("alias/a"), alias);
         assert_eq!(parse("arn:aws:kms:us-west-2:111122223333:alias/a"), alias);
     }
@@ -228,8 +248,14 @@ mod tests {
             refuse(&format!("arn:aws:kms:eu-west-1:111122223333:key/{ID}")),
             not_found("Invalid arn eu-west-1")
         );
-        assert!(matches!(refuse("arn:aws:s3:::bucket"), KmsError::InvalidArn(_)));
-        assert!(matches!(refuse("arn:aws:kms:us-west-2:111122223333:x/y"), KmsError::InvalidArn(_)));
+        assert!(matches!(
+            refuse("arn:aws:s3:::bucket"),
+            KmsError::InvalidArn(_)
+        ));
+        assert!(matches!(
+            refuse("arn:aws:kms:us-west-2:111122223333:x/y"),
+            KmsError::InvalidArn(_)
+        ));
         assert!(matches!(refuse(""), KmsError::Validation(_)));
         assert!(matches!(refuse(&"k".repeat(2049)), KmsError::Validation(_)));
     }
@@ -242,8 +268,14 @@ mod tests {
             assert!(matches!(refused, Err(KmsError::Validation(_))), "{bad}");
         }
         let long = format!("alias/{}", "a".repeat(251));
-        assert!(matches!(AliasName::parse(&long), Err(KmsError::Validation(_))));
+        assert!(matches!(
+            AliasName::parse(&long),
+            Err(KmsError::Validation(_))
+        ));
         assert!(AliasName::parse(&long[..256]).is_ok());
-        assert!(matches!(AliasName::parse("alias/aws/s3"), Err(KmsError::NotAuthorized(_))));
+        assert!(matches!(
+            AliasName::parse("alias/aws/s3"),
+            Err(KmsError::NotAuthorized(_))
+        ));
     }
 }

@@ -26,7 +26,10 @@ pub(super) struct Principals {
 
 impl Principals {
     pub(super) fn new(account: &str) -> Self {
-        Self { account: account.to_owned(), known: Mutex::default() }
+        Self {
+            account: account.to_owned(),
+            known: Mutex::default(),
+        }
     }
 
     /// The principal behind a user id and its primary group id.
@@ -49,13 +52,20 @@ impl Principals {
     fn look_up(&self, uid: u32, gid: u32) -> Principal {
         // A lookup that fails (no such user, or the directory is away) names the caller by number:
         // a policy that names the user then does not match, which is the safe side.
-        let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        let name = User::from_uid(Uid::from_raw(uid))
+            .ok()
+            .flatten()
+            .map(|user| user.name);
         let groups = name
             .as_deref()
             .and_then(|name| CString::new(name).ok())
             .and_then(|name| getgrouplist(&name, Gid::from_raw(gid)).ok())
             .unwrap_or_else(|| vec![Gid::from_raw(gid)]);
-        self.assemble(uid, name.as_deref(), groups.iter().map(|gid| group_name(*gid)))
+        self.assemble(
+            uid,
+            name.as_deref(),
+            groups.iter().map(|gid| group_name(*gid)),
+        )
     }
 
     fn assemble(
@@ -95,7 +105,10 @@ mod tests {
         assert_eq!(root.arn, "arn:aws:iam::111122223333:user/root");
         assert_eq!(root.account, "111122223333");
         for kind in ["role", "group"] {
-            assert!(root.also.contains(&format!("arn:aws:iam::111122223333:{kind}/root")));
+            assert!(
+                root.also
+                    .contains(&format!("arn:aws:iam::111122223333:{kind}/root"))
+            );
         }
     }
 

@@ -75,7 +75,11 @@ pub struct PassphraseCost {
 impl Default for PassphraseCost {
     /// RFC 9106's second recommendation, with one lane for lack of threads: 64 MiB, 3 passes.
     fn default() -> Self {
-        Self { memory: 64 * 1024, passes: 3, lanes: 1 }
+        Self {
+            memory: 64 * 1024,
+            passes: 3,
+            lanes: 1,
+        }
     }
 }
 
@@ -93,7 +97,11 @@ impl PassphraseCost {
 
 /// How `home.json` keeps the root key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "kind",
+    rename_all = "kebab-case",
+    rename_all_fields = "camelCase"
+)]
 pub(super) enum Seal {
     Passphrase {
         #[serde(rename = "argon2id")]
@@ -135,7 +143,13 @@ impl Seal {
     ) -> Result<Self, HomeError> {
         let mut sealed = Vec::new();
         let mut close = |key: &SecretKey| {
-            envelope::seal(key, Purpose::ROOT_KEY, associated, root.expose(), &mut sealed);
+            envelope::seal(
+                key,
+                Purpose::ROOT_KEY,
+                associated,
+                root.expose(),
+                &mut sealed,
+            );
         };
         match unlock {
             Unlock::Passphrase(passphrase) => {
@@ -143,11 +157,17 @@ impl Seal {
                 random::fill(&mut salt);
                 let key = stretch(passphrase, &salt, cost).ok_or(HomeError::PassphraseCost)?;
                 close(&key);
-                Ok(Self::Passphrase { cost, salt: Bytes(salt), sealed_root_key: Bytes(sealed) })
+                Ok(Self::Passphrase {
+                    cost,
+                    salt: Bytes(salt),
+                    sealed_root_key: Bytes(sealed),
+                })
             }
             Unlock::KeyFile(path) => {
                 close(&key_from_file(path)?);
-                Ok(Self::KeyFile { sealed_root_key: Bytes(sealed) })
+                Ok(Self::KeyFile {
+                    sealed_root_key: Bytes(sealed),
+                })
             }
         }
     }
@@ -160,16 +180,27 @@ impl Seal {
         home: &Path,
     ) -> Result<SecretKey, HomeError> {
         let (key, sealed, wrong) = match (self, unlock) {
-            (Self::Passphrase { cost, salt, sealed_root_key }, Unlock::Passphrase(passphrase)) => {
+            (
+                Self::Passphrase {
+                    cost,
+                    salt,
+                    sealed_root_key,
+                },
+                Unlock::Passphrase(passphrase),
+            ) => {
                 let key = stretch(passphrase, &salt.0, *cost).ok_or_else(|| {
                     HomeError::corrupt(&home.join("home.json"), "its Argon2id cost is absurd")
                 })?;
-                let wrong = HomeError::WrongPassphrase { home: home.to_owned() };
+                let wrong = HomeError::WrongPassphrase {
+                    home: home.to_owned(),
+                };
                 (key, sealed_root_key, wrong)
             }
             (Self::KeyFile { sealed_root_key }, Unlock::KeyFile(path)) => {
-                let wrong =
-                    HomeError::WrongKeyFile { home: home.to_owned(), key_file: path.clone() };
+                let wrong = HomeError::WrongKeyFile {
+                    home: home.to_owned(),
+                    key_file: path.clone(),
+                };
                 (key_from_file(path)?, sealed_root_key, wrong)
             }
             (Self::Passphrase { .. }, Unlock::KeyFile(_)) => {
@@ -186,7 +217,9 @@ impl Seal {
             }
         };
         let root = envelope::open(&key, Purpose::ROOT_KEY, associated, &sealed.0);
-        root.ok().and_then(|mut bytes| SecretKey::take_from(&mut bytes)).ok_or(wrong)
+        root.ok()
+            .and_then(|mut bytes| SecretKey::take_from(&mut bytes))
+            .ok_or(wrong)
     }
 }
 
@@ -202,7 +235,10 @@ fn stretch(passphrase: &Passphrase, salt: &[u8], cost: PassphraseCost) -> Option
 fn key_from_file(path: &Path) -> Result<SecretKey, HomeError> {
     let content = Zeroizing::new(fs::read(path).map_err(HomeError::io("read the key file", path))?);
     if content.len() < SecretKey::LEN {
-        return Err(HomeError::ShortKeyFile { key_file: path.to_owned(), found: content.len() });
+        return Err(HomeError::ShortKeyFile {
+            key_file: path.to_owned(),
+            found: content.len(),
+        });
     }
     let mut key = Zeroizing::new([0; SecretKey::LEN]);
     Hkdf::<Sha256>::new(None, &content)
@@ -218,7 +254,11 @@ mod tests {
     use super::{Passphrase, PassphraseCost, Seal, Unlock};
     use crate::{crypto::SecretKey, kms::HomeError};
 
-    const CHEAP: PassphraseCost = PassphraseCost { memory: 8, passes: 1, lanes: 1 };
+    const CHEAP: PassphraseCost = PassphraseCost {
+        memory: 8,
+        passes: 1,
+        lanes: 1,
+    };
 
     fn passphrase(text: &str) -> Unlock {
         Unlock::Passphrase(Passphrase::new(text.to_owned()).ok().unwrap())
@@ -236,7 +276,9 @@ mod tests {
         assert_eq!(opened.expose(), root.expose());
         let wrong = open(&seal, &passphrase("Correct"), b"home").err().unwrap();
         assert!(matches!(wrong, HomeError::WrongPassphrase { .. }));
-        let moved = open(&seal, &passphrase("correct"), b"elsewhere").err().unwrap();
+        let moved = open(&seal, &passphrase("correct"), b"elsewhere")
+            .err()
+            .unwrap();
         assert!(matches!(moved, HomeError::WrongPassphrase { .. }));
     }
 
@@ -251,7 +293,10 @@ mod tests {
         let (right, wrong) = (file("right", &[1; 64]), file("wrong", &[2; 64]));
         let root = SecretKey::generate();
         let seal = Seal::create(&root, &right, CHEAP, b"").unwrap();
-        assert_eq!(open(&seal, &right, b"").ok().unwrap().expose(), root.expose());
+        assert_eq!(
+            open(&seal, &right, b"").ok().unwrap().expose(),
+            root.expose()
+        );
         let refused = open(&seal, &wrong, b"").err().unwrap();
         assert!(matches!(refused, HomeError::WrongKeyFile { .. }));
         let short = open(&seal, &file("short", &[1; 31]), b"").err().unwrap();
@@ -280,6 +325,9 @@ mod tests {
             assert_eq!(Passphrase::from_file(&path).ok().unwrap().0, b"secret");
         }
         std::fs::write(&path, "\n").unwrap();
-        assert!(matches!(Passphrase::from_file(&path), Err(HomeError::EmptyPassphrase)));
+        assert!(matches!(
+            Passphrase::from_file(&path),
+            Err(HomeError::EmptyPassphrase)
+        ));
     }
 }

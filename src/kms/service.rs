@@ -34,6 +34,22 @@ impl Caller {
     }
 }
 
+/// Whether the operation of this name changes who may do what, or what there is. Such a record is on
+/// disk before the answer, and such a request is not sent again when its answer is lost.
+pub(super) fn changes_something(operation: &str) -> bool {
+    matches!(
+        operation,
+        "CreateKey"
+            | "EnableKey"
+            | "DisableKey"
+            | "CreateAlias"
+            | "UpdateAlias"
+            | "DeleteAlias"
+            | "RotateKeyOnDemand"
+            | "PutKeyPolicy"
+    )
+}
+
 /// Hands the list of the AWS operations to the macro `$consumer`: the trait, the dispatch by name
 /// and every implementation that forwards all of them are made from this one list.
 macro_rules! with_operations {

@@ -21,16 +21,26 @@ pub(super) struct Signer {
 
 impl Signer {
     pub(super) fn new(root: &SecretKey) -> Self {
-        Self { key: signing_key(root), waiting: Mutex::default() }
+        Self {
+            key: signing_key(root),
+            waiting: Mutex::default(),
+        }
     }
 
     pub(super) fn sign(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Vec<u8> {
-        self.key.sign(&signed_message(log, seq, hash)).as_ref().to_vec()
+        self.key
+            .sign(&signed_message(log, seq, hash))
+            .as_ref()
+            .to_vec()
     }
 
     /// Keeps the head of a volume's log for our next checkpoint. Only the newest of a log counts.
     pub(super) fn remember(&self, log: &str, seq: u64, hash: &[u8; 32]) {
-        let head = Head { log: log.to_owned(), seq, hash: *hash };
+        let head = Head {
+            log: log.to_owned(),
+            seq,
+            hash: *hash,
+        };
         self.waiting.lock().insert(log.to_owned(), head);
     }
 
@@ -44,10 +54,17 @@ impl Anchor for Signer {
     /// volumes they take turns.
     fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
         let other = self.waiting.lock().pop_first().map(|(_, head)| head);
-        Ok(Anchored { signature: self.sign(log, seq, hash), other })
+        Ok(Anchored {
+            signature: self.sign(log, seq, hash),
+            other,
+        })
     }
 
     fn public_key(&self) -> [u8; 32] {
-        self.key.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
+        self.key
+            .public_key()
+            .as_ref()
+            .try_into()
+            .expect("an Ed25519 public key has 32 bytes")
     }
 }

@@ -38,7 +38,9 @@ impl Key {
     pub(super) const ORIGIN: Origin = Origin::AwsKms;
 
     fn current(&self) -> &Material {
-        self.materials.last().expect("a key is made with its first material")
+        self.materials
+            .last()
+            .expect("a key is made with its first material")
     }
 
     /// The version that a rotation makes next.
@@ -84,7 +86,10 @@ impl Key {
             KeyState::PendingDeletion => "deletion",
             KeyState::PendingImport => "import",
         };
-        Err(KmsError::InvalidState(format!("{} is pending {why}.", self.arn)))
+        Err(KmsError::InvalidState(format!(
+            "{} is pending {why}.",
+            self.arn
+        )))
     }
 }
 
@@ -100,7 +105,11 @@ impl<'a> Usable<'a> {
 
     /// The material that encrypted under `version`.
     pub(super) fn material(self, version: KeyVersion) -> Option<&'a Material> {
-        self.0.materials.iter().map(|material| &**material).find(|m| m.version() == version)
+        self.0
+            .materials
+            .iter()
+            .map(|material| &**material)
+            .find(|m| m.version() == version)
     }
 
     pub(super) fn key(self) -> &'a Key {
@@ -126,7 +135,9 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn aliases_of(&self, key: KeyId) -> impl Iterator<Item = (&AliasName, &Alias)> {
-        self.aliases.iter().filter(move |(_, alias)| alias.key == key)
+        self.aliases
+            .iter()
+            .filter(move |(_, alias)| alias.key == key)
     }
 }
 

@@ -18,8 +18,7 @@ use crate::crypto::SecretKey;
 
 /// Each entry brings the schema from its index to the next version (`PRAGMA user_version`).
 /// Entries are never edited once released, only added.
-const MIGRATIONS: &[&str] = &[
-    "CREATE TABLE service (epoch INTEGER NOT NULL) STRICT;
+const MIGRATIONS: &[&str] = &["CREATE TABLE service (epoch INTEGER NOT NULL) STRICT;
      INSERT INTO service VALUES (0);
      CREATE TABLE keys (
          id TEXT PRIMARY KEY,
@@ -42,8 +41,7 @@ const MIGRATIONS: &[&str] = &[
          key_id TEXT NOT NULL REFERENCES keys,
          created INTEGER NOT NULL,
          updated INTEGER NOT NULL
-     ) STRICT, WITHOUT ROWID;",
-];
+     ) STRICT, WITHOUT ROWID;"];
 
 /// The open database.
 pub(super) struct Store {
@@ -74,21 +72,22 @@ impl Store {
     }
 
     fn migrate(&mut self, path: &Path) -> Result<(), HomeError> {
-        let version: usize = self
+        let version: u32 = self
             .database
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(HomeError::store(path))?;
-        let Some(pending) = MIGRATIONS.get(version..) else {
+        let done = version as usize;
+        let Some(pending) = MIGRATIONS.get(done..) else {
             return Err(HomeError::NewerFormat {
                 path: path.to_owned(),
-                found: version as u64,
+                found: version.into(),
                 supported: MIGRATIONS.len() as u64,
             });
         };
-        for (step, migration) in pending.iter().enumerate() {
+        for (version, migration) in (version + 1..).zip(pending) {
             let migrated = self.database.transaction().and_then(|transaction| {
                 transaction.execute_batch(migration)?;
-                transaction.pragma_update(None, "user_version", version + step + 1)?;
+                transaction.pragma_update(None, "user_version", version)?;
                 transaction.commit()
             });
             migrated.map_err(HomeError::store(path))?;
@@ -103,7 +102,10 @@ impl Store {
         root: &SecretKey,
         place: &Place,
     ) -> Result<State, HomeError> {
-        let mut state = State { epoch: self.epoch().map_err(HomeError::store(path))?, ..State::default() };
+        let mut state = State {
+            epoch: self.epoch().map_err(HomeError::store(path))?,
+            ..State::default()
+        };
         let mut policies = Policies::default();
         for row in self.key_rows().map_err(HomeError::store(path))? {
             let key = row.into_key(place, &mut policies);
@@ -112,29 +114,43 @@ impl Store {
         }
         for (id, sealed) in self.material_rows().map_err(HomeError::store(path))? {
             let version = sealed.version.0;
-            let damaged = |what| {
-                HomeError::corrupt(path, &format!("version {version} of key {id} {what}"))
-            };
-            let material =
-                sealed.open(root, id).map_err(|_| damaged("does not open under the root key"))?;
-            let key = state.keys.get_mut(&id).ok_or_else(|| damaged("has no key"))?;
+            let damaged =
+                |what| HomeError::corrupt(path, &format!("version {version} of key {id} {what}"));
+            let material = sealed
+                .open(root, id)
+                .map_err(|_| damaged("does not open under the root key"))?;
+            let key = state
+                .keys
+                .get_mut(&id)
+                .ok_or_else(|| damaged("has no key"))?;
             let key = Arc::get_mut(key).expect("nobody else has seen the state yet");
             key.materials.push(Arc::new(material));
         }
         if let Some(key) = state.keys.values().find(|key| key.materials.is_empty()) {
-            return Err(HomeError::corrupt(path, &format!("key {} has no material", key.id)));
+            return Err(HomeError::corrupt(
+                path,
+                &format!("key {} has no material", key.id),
+            ));
         }
-        state.aliases.extend(self.alias_rows().map_err(HomeError::store(path))?);
+        state
+            .aliases
+            .extend(self.alias_rows().map_err(HomeError::store(path))?);
         Ok(state)
     }
 
     fn epoch(&self) -> rusqlite::Result<u64> {
-        self.database.query_row("SELECT epoch FROM service", [], |row| row.get(0))
+        let epoch: i64 = self
+            .database
+            .query_row("SELECT epoch FROM service", [], |row| row.get(0))?;
+        Ok(epoch.cast_unsigned())
     }
 
     fn key_rows(&self) -> rusqlite::Result<Vec<KeyRow>> {
         let sql = "SELECT id, created, state, description, tags, policy FROM keys";
-        self.database.prepare(sql)?.query_map([], KeyRow::read)?.collect()
+        self.database
+            .prepare(sql)?
+            .query_map([], KeyRow::read)?
+            .collect()
     }
 
     fn material_rows(&self) -> rusqlite::Result<Vec<(KeyId, SealedMaterial)>> {
@@ -145,8 +161,12 @@ impl Store {
             let rotation: Option<String> = row.get(3)?;
             let sealed = SealedMaterial {
                 version: KeyVersion(row.get(1)?),
-                created: Timestamp { millis: row.get(2)? },
-                rotation: rotation.map(|text| parse::<RotationType>(3, &text)).transpose()?,
+                created: Timestamp {
+                    millis: row.get(2)?,
+                },
+                rotation: rotation
+                    .map(|text| parse::<RotationType>(3, &text))
+                    .transpose()?,
                 sealed: row.get(4)?,
             };
             Ok((key_id(row, 0)?, sealed))
@@ -161,8 +181,12 @@ impl Store {
             let name: String = row.get(0)?;
             let alias = Alias {
                 key: key_id(row, 1)?,
-                created: Timestamp { millis: row.get(2)? },
-                updated: Timestamp { millis: row.get(3)? },
+                created: Timestamp {
+                    millis: row.get(2)?,
+                },
+                updated: Timestamp {
+                    millis: row.get(3)?,
+                },
             };
             Ok((AliasName::known(&name), alias))
         })?;
@@ -176,7 +200,8 @@ impl Store {
 
     /// Makes the change durable and answers with the new epoch.
     pub(super) fn commit(&mut self) -> rusqlite::Result<u64> {
-        self.database.execute_batch("UPDATE service SET epoch = epoch + 1")?;
+        self.database
+            .execute_batch("UPDATE service SET epoch = epoch + 1")?;
         let epoch = self.epoch()?;
         self.database.execute_batch("COMMIT")?;
         Ok(epoch)
@@ -193,7 +218,7 @@ impl Store {
     }
 
     pub(super) fn insert_key(&mut self, key: &Key, first: &SealedMaterial) -> rusqlite::Result<()> {
-        let tags = serde_json::to_string(&key.tags).expect("tags are plain text");
+        let tags = serde_json::to_string(&*key.tags).expect("tags are plain text");
         self.database.execute(
             "INSERT INTO keys (id, created, state, description, tags, policy)
              VALUES (:id, :created, :state, :description, :tags, :policy)",
@@ -259,8 +284,10 @@ impl Store {
     }
 
     pub(super) fn delete_alias(&mut self, name: &AliasName) -> rusqlite::Result<()> {
-        self.database
-            .execute("DELETE FROM aliases WHERE name = :name", named_params! { ":name": name.as_str() })?;
+        self.database.execute(
+            "DELETE FROM aliases WHERE name = :name",
+            named_params! { ":name": name.as_str() },
+        )?;
         Ok(())
     }
 }
@@ -279,7 +306,9 @@ impl KeyRow {
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             id: key_id(row, 0)?,
-            created: Timestamp { millis: row.get(1)? },
+            created: Timestamp {
+                millis: row.get(1)?,
+            },
             state: parse(2, &row.get::<_, String>(2)?)?,
             description: row.get(3)?,
             tags: row.get(4)?,

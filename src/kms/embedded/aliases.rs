@@ -35,8 +35,18 @@ impl Embedded {
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
         let key = self.find_target(&request.target_key_id)?;
-        self.authorize(trail, "kms:CreateAlias", Target::Alias(&name), Facts::default())?;
-        self.authorize(trail, "kms:CreateAlias", Target::Key(&key), Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:CreateAlias",
+            Target::Alias(&name),
+            Facts::default(),
+        )?;
+        self.authorize(
+            trail,
+            "kms:CreateAlias",
+            Target::Key(&key),
+            Facts::default(),
+        )?;
         key.check_manageable()?;
         if self.state.read().aliases.contains_key(&name) {
             let arn = self.home.place.alias_arn(&name);
@@ -46,7 +56,11 @@ impl Embedded {
         }
         self.check_room(&key)?;
         let now = Timestamp::now();
-        let alias = Alias { key: key.id, created: now, updated: now };
+        let alias = Alias {
+            key: key.id,
+            created: now,
+            updated: now,
+        };
         self.put_alias(store, name, alias)
     }
 
@@ -61,14 +75,33 @@ impl Embedded {
         let store = self.changing();
         let key = self.find_target(&request.target_key_id)?;
         let (alias, former) = self.find_alias(&name)?;
-        self.authorize(trail, "kms:UpdateAlias", Target::Alias(&name), Facts::default())?;
-        self.authorize(trail, "kms:UpdateAlias", Target::Key(&former), Facts::default())?;
-        self.authorize(trail, "kms:UpdateAlias", Target::Key(&key), Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:UpdateAlias",
+            Target::Alias(&name),
+            Facts::default(),
+        )?;
+        self.authorize(
+            trail,
+            "kms:UpdateAlias",
+            Target::Key(&former),
+            Facts::default(),
+        )?;
+        self.authorize(
+            trail,
+            "kms:UpdateAlias",
+            Target::Key(&key),
+            Facts::default(),
+        )?;
         key.check_manageable()?;
         if alias.key != key.id {
             self.check_room(&key)?;
         }
-        let alias = Alias { key: key.id, updated: Timestamp::now(), ..alias };
+        let alias = Alias {
+            key: key.id,
+            updated: Timestamp::now(),
+            ..alias
+        };
         self.put_alias(store, name, alias)
     }
 
@@ -85,7 +118,10 @@ impl Embedded {
             |store| store.put_alias(&written.0, &written.1),
             move |state| drop(state.aliases.insert(name, alias)),
         )?;
-        Ok(Done { response: Empty {}, change: Some(change) })
+        Ok(Done {
+            response: Empty {},
+            change: Some(change),
+        })
     }
 
     pub(super) fn delete_alias<'a>(
@@ -97,13 +133,26 @@ impl Embedded {
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
         let (_, key) = self.find_alias(&name)?;
-        self.authorize(trail, "kms:DeleteAlias", Target::Alias(&name), Facts::default())?;
-        self.authorize(trail, "kms:DeleteAlias", Target::Key(&key), Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:DeleteAlias",
+            Target::Alias(&name),
+            Facts::default(),
+        )?;
+        self.authorize(
+            trail,
+            "kms:DeleteAlias",
+            Target::Key(&key),
+            Facts::default(),
+        )?;
         let change = Change::write(self, store, |store| store.delete_alias(&name), {
             let name = name.clone();
             move |state| drop(state.aliases.remove(&name))
         })?;
-        Ok(Done { response: Empty {}, change: Some(change) })
+        Ok(Done {
+            response: Empty {},
+            change: Some(change),
+        })
     }
 
     pub(super) fn list_aliases<'a>(
@@ -136,25 +185,34 @@ impl Embedded {
             });
         let page = page::cut(aliases, limit, |entry| entry.alias_name.clone());
         let truncated = page.next.is_some();
-        let response =
-            ListAliasesResponse { aliases: page.items, next_marker: page.next, truncated };
+        let response = ListAliasesResponse {
+            aliases: page.items,
+            next_marker: page.next,
+            truncated,
+        };
         Ok(Done::answer(response))
     }
 
     fn find_target(&self, text: &str) -> Result<Arc<Key>, KmsError> {
         match self.home.place.parse_key_name(text)? {
             KeyName::Id(_) => self.find_by_id(text),
-            KeyName::Alias(_) => {
-                Err(KmsError::Validation("Aliases must refer to keys. Not aliases".to_owned()))
-            }
+            KeyName::Alias(_) => Err(KmsError::Validation(
+                "Aliases must refer to keys. Not aliases".to_owned(),
+            )),
         }
     }
 
     fn find_alias(&self, name: &AliasName) -> Result<(Alias, Arc<Key>), KmsError> {
         let state = self.state.read();
-        let alias =
-            state.aliases.get(name).cloned().ok_or_else(|| self.no_such_alias(name))?;
-        let key = state.keys.get(&alias.key).expect("the store's foreign keys hold");
+        let alias = state
+            .aliases
+            .get(name)
+            .cloned()
+            .ok_or_else(|| self.no_such_alias(name))?;
+        let key = state
+            .keys
+            .get(&alias.key)
+            .expect("the store's foreign keys hold");
         Ok((alias, Arc::clone(key)))
     }
 

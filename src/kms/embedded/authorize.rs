@@ -80,9 +80,19 @@ impl Embedded {
         facts: Facts<'_>,
     ) -> Result<Allowed, Denied> {
         let resource = self.resource(target);
-        let context = Conditions { service: self, caller, target, facts };
+        let context = Conditions {
+            service: self,
+            caller,
+            target,
+            facts,
+        };
         let principal = &*caller.principal;
-        let request = Request { principal, action, resource: &resource, context: &context };
+        let request = Request {
+            principal,
+            action,
+            resource: &resource,
+            context: &context,
+        };
         let identity = self.identity_policy(principal);
         policy::decide(document, identity.as_slice(), &[], &request)
     }
@@ -108,12 +118,17 @@ impl Embedded {
         target: Target<'_>,
     ) -> KmsError {
         let by_resource_policy = match denied.reason {
-            DenyReason::ExplicitDeny => {
-                denied.statements.iter().any(|statement| !statement.starts_with("identity:"))
-            }
+            DenyReason::ExplicitDeny => denied
+                .statements
+                .iter()
+                .any(|statement| !statement.starts_with("identity:")),
             DenyReason::NoAllow => matches!(target, Target::Key(_)),
         };
-        let kind = if by_resource_policy { "resource-based" } else { "identity-based" };
+        let kind = if by_resource_policy {
+            "resource-based"
+        } else {
+            "identity-based"
+        };
         let because = match denied.reason {
             DenyReason::ExplicitDeny => format!("with an explicit deny in a {kind} policy"),
             DenyReason::NoAllow => format!("because no {kind} policy allows the {action} action"),
@@ -149,7 +164,10 @@ impl Conditions<'_> {
         let (name, pairs): (&str, Vec<(&str, &str)>) =
             if let Some(name) = key.strip_prefix("kms:EncryptionContext:") {
                 let pairs = self.facts.encryption_context?.iter();
-                (name, pairs.map(|(name, value)| (&**name, &**value)).collect())
+                (
+                    name,
+                    pairs.map(|(name, value)| (&**name, &**value)).collect(),
+                )
             } else if let Some(name) = key.strip_prefix("aws:RequestTag/") {
                 (name, tags(self.facts.request_tags))
             } else if let Some(name) = key.strip_prefix("aws:ResourceTag/") {
@@ -157,13 +175,17 @@ impl Conditions<'_> {
             } else {
                 return None;
             };
-        let same = pairs.into_iter().filter(|(other, _)| other.eq_ignore_ascii_case(name));
+        let same = pairs
+            .into_iter()
+            .filter(|(other, _)| other.eq_ignore_ascii_case(name));
         Some(same.map(|(_, value)| value.into()).collect())
     }
 }
 
 fn tags(tags: &[Tag]) -> Vec<(&str, &str)> {
-    tags.iter().map(|tag| (&*tag.tag_key, &*tag.tag_value)).collect()
+    tags.iter()
+        .map(|tag| (&*tag.tag_key, &*tag.tag_value))
+        .collect()
 }
 
 impl Context for Conditions<'_> {
@@ -196,7 +218,11 @@ impl Context for Conditions<'_> {
                 return Some(context.keys().map(|name| (&**name).into()).collect());
             }
             "aws:TagKeys" => {
-                let names = self.facts.request_tags.iter().map(|tag| (&*tag.tag_key).into());
+                let names = self
+                    .facts
+                    .request_tags
+                    .iter()
+                    .map(|tag| (&*tag.tag_key).into());
                 return Some(names.collect());
             }
             "kms:ResourceAliases" => {

@@ -92,7 +92,11 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         context(trail, "encryptionContext", &request.encryption_context);
         algorithm(trail, "encryptionAlgorithm", request.encryption_algorithm);
-        check_length("plaintext", request.plaintext.expose().len(), blob::MAX_PLAINTEXT)?;
+        check_length(
+            "plaintext",
+            request.plaintext.expose().len(),
+            blob::MAX_PLAINTEXT,
+        )?;
         let named = self.find(&request.key_id)?;
         let facts = facts(&request.encryption_context, named.alias.as_ref());
         let allowed = self.authorize(trail, "kms:Encrypt", Target::Key(&named.key), facts)?;
@@ -136,8 +140,10 @@ impl Embedded {
         trail: &mut Trail<'a>,
         request: &'a ReEncryptRequest,
     ) -> Result<Done<'a, ReEncryptResponse>, KmsError> {
-        let (source_context, destination_context) =
-            (&request.source_encryption_context, &request.destination_encryption_context);
+        let (source_context, destination_context) = (
+            &request.source_encryption_context,
+            &request.destination_encryption_context,
+        );
         trail.optional("sourceKeyId", request.source_key_id.as_deref());
         trail.parameter("destinationKeyId", &*request.destination_key_id);
         context(trail, "sourceEncryptionContext", source_context);
@@ -145,13 +151,24 @@ impl Embedded {
         let source_algorithm = request.source_encryption_algorithm;
         let destination_algorithm = request.destination_encryption_algorithm;
         algorithm(trail, "sourceEncryptionAlgorithm", source_algorithm);
-        algorithm(trail, "destinationEncryptionAlgorithm", destination_algorithm);
+        algorithm(
+            trail,
+            "destinationEncryptionAlgorithm",
+            destination_algorithm,
+        );
 
-        let source = self.find_source(&request.ciphertext_blob, request.source_key_id.as_deref())?;
+        let source =
+            self.find_source(&request.ciphertext_blob, request.source_key_id.as_deref())?;
         let destination = self.find(&request.destination_key_id)?;
         let same_key = Some(source.named.key.id == destination.key.id);
-        let from = Facts { same_key, ..facts(source_context, source.named.alias.as_ref()) };
-        let to = Facts { same_key, ..facts(destination_context, destination.alias.as_ref()) };
+        let from = Facts {
+            same_key,
+            ..facts(source_context, source.named.alias.as_ref())
+        };
+        let to = Facts {
+            same_key,
+            ..facts(destination_context, destination.alias.as_ref())
+        };
         let target = Target::Key(&source.named.key);
         let from = self.authorize(trail, "kms:ReEncryptFrom", target, from)?;
         let target = Target::Key(&destination.key);
@@ -186,13 +203,22 @@ impl Embedded {
             ));
         }
         let Some(number) = request.number_of_bytes else {
-            return Err(KmsError::Validation("NumberOfBytes is required.".to_owned()));
+            return Err(KmsError::Validation(
+                "NumberOfBytes is required.".to_owned(),
+            ));
         };
         let length = check_number_of_bytes(number)?;
-        self.authorize(trail, "kms:GenerateRandom", Target::Account, Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:GenerateRandom",
+            Target::Account,
+            Facts::default(),
+        )?;
         let mut plaintext = vec![0; length];
         random::fill(&mut plaintext);
-        Ok(Done::answer(GenerateRandomResponse { plaintext: Plaintext::new(plaintext) }))
+        Ok(Done::answer(GenerateRandomResponse {
+            plaintext: Plaintext::new(plaintext),
+        }))
     }
 
     /// The key to open `ciphertext` with: the one `named` in the request, else the one in the blob.
@@ -207,7 +233,10 @@ impl Embedded {
             (Some(text), _) => self.find(text)?,
             (None, None) => return Err(KmsError::InvalidCiphertext),
             (None, Some(blob)) => match self.state.read().keys.get(&blob.key_id) {
-                Some(key) => Named { key: Arc::clone(key), alias: None },
+                Some(key) => Named {
+                    key: Arc::clone(key),
+                    alias: None,
+                },
                 None => {
                     return Err(KmsError::AccessDenied(
                         "The ciphertext refers to a customer master key that does not exist, does \
@@ -281,7 +310,10 @@ fn algorithm(trail: &mut Trail<'_>, name: &'static str, asked: Option<Encryption
 
 /// A negative number is no parameter worth recording; the call is refused.
 fn number_of_bytes(trail: &mut Trail<'_>, asked: Option<i32>) {
-    trail.optional("numberOfBytes", asked.and_then(|number| u32::try_from(number).ok()));
+    trail.optional(
+        "numberOfBytes",
+        asked.and_then(|number| u32::try_from(number).ok()),
+    );
 }
 
 fn data_key_length(request: &GenerateDataKeyRequest) -> Result<usize, KmsError> {

@@ -35,7 +35,10 @@ impl Embedded {
         let description = request.description.as_deref().unwrap_or_default();
         let tags = request.tags.as_deref().unwrap_or_default();
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
-        let spec = request.key_spec.or(request.customer_master_key_spec).unwrap_or(Key::SPEC);
+        let spec = request
+            .key_spec
+            .or(request.customer_master_key_spec)
+            .unwrap_or(Key::SPEC);
         trail.parameter("description", description);
         trail.parameter("keySpec", spec.as_str());
         trail.parameter("keyUsage", request.key_usage.unwrap_or(Key::USAGE).as_str());
@@ -74,7 +77,9 @@ impl Embedded {
             materials: vec![Arc::new(material)],
         });
         self.check_lockout(trail, &key, &key.policy, bypass)?;
-        let response = CreateKeyResponse { key_metadata: key.metadata(&self.home.place) };
+        let response = CreateKeyResponse {
+            key_metadata: key.metadata(&self.home.place),
+        };
         trail.key(&key.arn);
         trail.response("keyId", id.to_string());
         let store = self.changing();
@@ -82,7 +87,10 @@ impl Embedded {
             let key = Arc::clone(&key);
             move |state| drop(state.keys.insert(id, key))
         })?;
-        Ok(Done { response, change: Some(change) })
+        Ok(Done {
+            response,
+            change: Some(change),
+        })
     }
 
     pub(super) fn describe_key<'a>(
@@ -92,7 +100,10 @@ impl Embedded {
     ) -> Result<Done<'a, DescribeKeyResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
         let named = self.find(&request.key_id)?;
-        let facts = Facts { request_alias: named.alias.as_ref(), ..Facts::default() };
+        let facts = Facts {
+            request_alias: named.alias.as_ref(),
+            ..Facts::default()
+        };
         self.authorize(trail, "kms:DescribeKey", Target::Key(&named.key), facts)?;
         let key_metadata = named.key.metadata(&self.home.place);
         Ok(Done::answer(DescribeKeyResponse { key_metadata }))
@@ -108,13 +119,20 @@ impl Embedded {
         self.authorize(trail, "kms:ListKeys", Target::Account, Facts::default())?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let state = self.state.read();
-        let keys = state.keys.range((from, Bound::Unbounded)).map(|(_, key)| KeyListEntry {
-            key_id: key.id.to_string(),
-            key_arn: key.arn.clone(),
-        });
+        let keys = state
+            .keys
+            .range((from, Bound::Unbounded))
+            .map(|(_, key)| KeyListEntry {
+                key_id: key.id.to_string(),
+                key_arn: key.arn.clone(),
+            });
         let page = page::cut(keys, limit, |entry| entry.key_id.clone());
         let truncated = page.next.is_some();
-        Ok(Done::answer(ListKeysResponse { keys: page.items, next_marker: page.next, truncated }))
+        Ok(Done::answer(ListKeysResponse {
+            keys: page.items,
+            next_marker: page.next,
+            truncated,
+        }))
     }
 
     pub(super) fn enable_key<'a>(
@@ -146,14 +164,20 @@ impl Embedded {
         self.authorize(trail, action, Target::Key(&key), Facts::default())?;
         key.check_manageable()?;
         let id = key.id;
-        let switched = Arc::new(Key { state: to, ..(*key).clone() });
+        let switched = Arc::new(Key {
+            state: to,
+            ..(*key).clone()
+        });
         let change = Change::write(
             self,
             store,
             |store| store.set_key_state(id, to),
             move |state| drop(state.keys.insert(id, switched)),
         )?;
-        Ok(Done { response: Empty {}, change: Some(change) })
+        Ok(Done {
+            response: Empty {},
+            change: Some(change),
+        })
     }
 }
 
@@ -224,7 +248,9 @@ fn check_tags(tags: &[Tag]) -> Result<(), KmsError> {
             )));
         }
         if name.starts_with("aws:") {
-            return Err(KmsError::Tag("Tags beginning with aws: are reserved".to_owned()));
+            return Err(KmsError::Tag(
+                "Tags beginning with aws: are reserved".to_owned(),
+            ));
         }
         if !names.insert(name) {
             return Err(KmsError::Tag("Duplicate tag keys".to_owned()));

@@ -66,7 +66,10 @@ pub(super) struct Embedded {
 impl Embedded {
     /// Opens the store and the log. The caller holds the home's lock.
     pub(super) fn open(home: &Arc<Inner>) -> Result<Self, HomeError> {
-        let root = home.root.as_ref().ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
+        let root = home
+            .root
+            .as_ref()
+            .ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
         let path = home.file("kms.sqlite");
         let store = Store::open(&path)?;
         let state = store.load(&path, root, &home.place)?;
@@ -152,7 +155,10 @@ impl Embedded {
             },
         };
         match state.keys.get(&id) {
-            Some(key) => Ok(Named { key: Arc::clone(key), alias }),
+            Some(key) => Ok(Named {
+                key: Arc::clone(key),
+                alias,
+            }),
             None => {
                 let arn = self.home.place.key_arn(id);
                 Err(KmsError::NotFound(format!("Key '{arn}' does not exist")))
@@ -161,7 +167,10 @@ impl Embedded {
     }
 
     fn no_such_alias(&self, name: &AliasName) -> KmsError {
-        KmsError::NotFound(format!("Alias {} is not found.", self.home.place.alias_arn(name)))
+        KmsError::NotFound(format!(
+            "Alias {} is not found.",
+            self.home.place.alias_arn(name)
+        ))
     }
 
     /// The key that `text` names by key id or key ARN; most administrative operations take no alias.
@@ -199,7 +208,10 @@ struct Done<'a, R> {
 impl<R> Done<'_, R> {
     /// An answer that changes nothing.
     fn answer(response: R) -> Self {
-        Self { response, change: None }
+        Self {
+            response,
+            change: None,
+        }
     }
 }
 
@@ -219,8 +231,14 @@ impl<'a> Change<'a> {
         apply: impl FnOnce(&mut State) + 'a,
     ) -> Result<Self, KmsError> {
         let written = store.begin().and_then(|()| write(&mut store));
-        let change = Self { service, store, apply: Box::new(apply) };
-        written.map_err(|error| store_failed(&error)).map(|()| change)
+        let change = Self {
+            service,
+            store,
+            apply: Box::new(apply),
+        };
+        written
+            .map_err(|error| store_failed(&error))
+            .map(|()| change)
     }
 
     fn commit(mut self) -> Result<(), KmsError> {

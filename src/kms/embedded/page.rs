@@ -13,7 +13,9 @@ pub(super) struct Page<T> {
 
 /// The `Limit` of a request: 1 to 1000, but no more than `most` are given.
 pub(super) fn limit(asked: Option<i32>, default: usize, most: usize) -> Result<usize, KmsError> {
-    let Some(asked) = asked else { return Ok(default) };
+    let Some(asked) = asked else {
+        return Ok(default);
+    };
     let bound = match asked {
         ..1 => "greater than or equal to 1",
         1..=1000 => return Ok(usize::try_from(asked).expect("positive").min(most)),
@@ -29,11 +31,18 @@ pub(super) fn start<N>(
     marker: Option<&str>,
     read: impl FnOnce(&str) -> Option<N>,
 ) -> Result<Option<N>, KmsError> {
-    let Some(marker) = marker else { return Ok(None) };
-    let name = URL_SAFE_NO_PAD.decode(marker).ok().and_then(|name| String::from_utf8(name).ok());
+    let Some(marker) = marker else {
+        return Ok(None);
+    };
+    let name = URL_SAFE_NO_PAD
+        .decode(marker)
+        .ok()
+        .and_then(|name| String::from_utf8(name).ok());
     match name.as_deref().and_then(read) {
         Some(name) => Ok(Some(name)),
-        None => Err(KmsError::InvalidMarker(format!("Could not deserialize marker '{marker}'"))),
+        None => Err(KmsError::InvalidMarker(format!(
+            "Could not deserialize marker '{marker}'"
+        ))),
     }
 }
 

@@ -34,20 +34,29 @@ impl Embedded {
         trail.parameter("policy", &*request.policy);
         let store = self.changing();
         let key = self.find_by_id(&request.key_id)?;
-        let facts = Facts { bypass_lockout_check: Some(bypass), ..Facts::default() };
+        let facts = Facts {
+            bypass_lockout_check: Some(bypass),
+            ..Facts::default()
+        };
         self.authorize(trail, "kms:PutKeyPolicy", Target::Key(&key), facts)?;
         check_name(request.policy_name.as_deref())?;
         let policy = Arc::new(self.parse_policy(&request.policy)?);
         self.check_lockout(trail, &key, &policy, bypass)?;
         let id = key.id;
-        let changed = Arc::new(Key { policy, ..(*key).clone() });
+        let changed = Arc::new(Key {
+            policy,
+            ..(*key).clone()
+        });
         let change = Change::write(
             self,
             store,
             |store| store.set_policy(id, &request.policy),
             move |state| drop(state.keys.insert(id, changed)),
         )?;
-        Ok(Done { response: Empty {}, change: Some(change) })
+        Ok(Done {
+            response: Empty {},
+            change: Some(change),
+        })
     }
 
     pub(super) fn get_key_policy<'a>(
@@ -58,10 +67,18 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
         let key = self.find_by_id(&request.key_id)?;
-        self.authorize(trail, "kms:GetKeyPolicy", Target::Key(&key), Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:GetKeyPolicy",
+            Target::Key(&key),
+            Facts::default(),
+        )?;
         check_name(request.policy_name.as_deref())?;
         let policy = key.policy.source().to_owned();
-        Ok(Done::answer(GetKeyPolicyResponse { policy, policy_name: NAME.to_owned() }))
+        Ok(Done::answer(GetKeyPolicyResponse {
+            policy,
+            policy_name: NAME.to_owned(),
+        }))
     }
 
     /// A key policy that a client sent, understood in full or refused with every reason.
@@ -93,7 +110,10 @@ impl Embedded {
         if bypass {
             return Ok(());
         }
-        let facts = Facts { bypass_lockout_check: Some(bypass), ..Facts::default() };
+        let facts = Facts {
+            bypass_lockout_check: Some(bypass),
+            ..Facts::default()
+        };
         let next = "kms:PutKeyPolicy";
         match self.decide(policy, trail.caller(), next, Target::Key(key), facts) {
             Ok(_) => Ok(()),

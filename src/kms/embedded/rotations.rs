@@ -35,7 +35,11 @@ impl Embedded {
         let allowed = self.authorize(trail, "kms:RotateKeyOnDemand", target, Facts::default())?;
         key.usable(&allowed)?;
         let on_demand = Some(RotationType::OnDemand);
-        let rotations = key.materials.iter().filter(|m| m.rotation() == on_demand).count();
+        let rotations = key
+            .materials
+            .iter()
+            .filter(|m| m.rotation() == on_demand)
+            .count();
         if rotations >= MAX_ON_DEMAND {
             return Err(KmsError::LimitExceeded(format!(
                 "The on-demand rotations limit has been reached for the given keyId. No more \
@@ -55,8 +59,13 @@ impl Embedded {
             |store| store.insert_material(id, &sealed),
             move |state| drop(state.keys.insert(id, Arc::new(rotated))),
         )?;
-        let response = RotateKeyOnDemandResponse { key_id: key.arn.clone() };
-        Ok(Done { response, change: Some(change) })
+        let response = RotateKeyOnDemandResponse {
+            key_id: key.arn.clone(),
+        };
+        Ok(Done {
+            response,
+            change: Some(change),
+        })
     }
 
     pub(super) fn list_key_rotations<'a>(
@@ -69,7 +78,12 @@ impl Embedded {
         let after = page::start(request.marker.as_deref(), |name| name.parse().ok())?;
         let after = after.map_or(KeyVersion(0), KeyVersion);
         let key = self.find_by_id(&request.key_id)?;
-        self.authorize(trail, "kms:ListKeyRotations", Target::Key(&key), Facts::default())?;
+        self.authorize(
+            trail,
+            "kms:ListKeyRotations",
+            Target::Key(&key),
+            Facts::default(),
+        )?;
         let all = request.include_key_material == Some(IncludeKeyMaterial::AllKeyMaterial);
         let listed = key
             .materials
@@ -77,9 +91,17 @@ impl Embedded {
             .filter(|material| material.version() > after)
             .filter(|material| all || material.rotation().is_some());
         let page = page::cut(listed, limit, |material| material.version().0.to_string());
-        let rotations = page.items.iter().map(|material| entry(&key, material)).collect();
+        let rotations = page
+            .items
+            .iter()
+            .map(|material| entry(&key, material))
+            .collect();
         let truncated = page.next.is_some();
-        let response = ListKeyRotationsResponse { rotations, next_marker: page.next, truncated };
+        let response = ListKeyRotationsResponse {
+            rotations,
+            next_marker: page.next,
+            truncated,
+        };
         Ok(Done::answer(response))
     }
 }

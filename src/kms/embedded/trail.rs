@@ -2,22 +2,9 @@
 
 use crate::{
     audit::{Event, Identity, Origin, Process, Refusal, Value},
-    kms::{Caller, KmsError},
+    kms::{Caller, KmsError, service::changes_something},
     policy::{Allowed, Denied, DenyReason},
 };
-
-/// The operations that change who may do what, or what there is. Their records are on disk before
-/// the answer.
-const ADMINISTRATION: &[&str] = &[
-    "CreateKey",
-    "EnableKey",
-    "DisableKey",
-    "CreateAlias",
-    "UpdateAlias",
-    "DeleteAlias",
-    "RotateKeyOnDemand",
-    "PutKeyPolicy",
-];
 
 enum Decision {
     Allowed(Vec<String>),
@@ -49,10 +36,6 @@ impl<'a> Trail<'a> {
 
     pub(super) fn caller(&self) -> &'a Caller {
         self.caller
-    }
-
-    pub(super) fn operation(&self) -> &'static str {
-        self.operation
     }
 
     /// A key that the call is about.
@@ -97,7 +80,11 @@ impl<'a> Trail<'a> {
     }
 
     /// The record, for a call that succeeded or ended with `error`.
-    pub(super) fn event<'e>(&'e self, origin: &'e Origin, error: Option<&'e KmsError>) -> Event<'e> {
+    pub(super) fn event<'e>(
+        &'e self,
+        origin: &'e Origin,
+        error: Option<&'e KmsError>,
+    ) -> Event<'e> {
         let caller = self.caller;
         let mut identity = Identity::user(&*caller.principal.arn).ids(caller.uid, None);
         if caller.via_kmsfs {
@@ -131,7 +118,7 @@ impl<'a> Trail<'a> {
                 }
             }
         }
-        if ADMINISTRATION.contains(&self.operation) {
+        if changes_something(self.operation) {
             event.administration()
         } else {
             event.read_only()

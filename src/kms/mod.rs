@@ -1,0 +1,47 @@
+//! The key service: KMS keys that never leave it, and everything asked of them.
+//!
+//! It speaks the AWS KMS API ([`KeyService`]). A [`Home`] holds one; the process that owns the home
+//! runs it and serves the others through a Unix socket, and when that process ends a survivor takes
+//! over ([`Home::service`]).
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use kmsfs::kms::{Caller, CreateKeyRequest, Home, Passphrase, Unlock};
+//!
+//! let unlock = Unlock::Passphrase(Passphrase::new("correct horse".to_owned())?);
+//! let home = Home::open_or_create(Path::new("/var/lib/kmsfs"), &unlock)?;
+//! let service = home.service()?;
+//! let me = Caller::new(home.admin());
+//! let key = service.create_key(&me, &CreateKeyRequest::default())?;
+//! println!("{}", key.key_metadata.arn);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod api;
+mod blob;
+mod client;
+mod embedded;
+mod envelope;
+mod error;
+mod home;
+mod home_error;
+mod home_file;
+mod material;
+mod name;
+mod owner;
+mod principals;
+mod seal;
+mod server;
+mod service;
+mod signer;
+mod state;
+mod store;
+mod wire;
+
+pub use api::*;
+pub use error::KmsError;
+pub use home::{Home, HomeSettings};
+pub use home_error::HomeError;
+pub use name::KeyId;
+pub use seal::{Passphrase, PassphraseCost, Unlock};
+pub use service::{Caller, KeyService, OPERATIONS};

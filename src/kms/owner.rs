@@ -1,0 +1,239 @@
+//! Who answers for a home: this process, if it holds the home's lock, else the one that does; and
+//! taking over from it when it ends.
+
+use std::{
+    fs::File,
+    sync::{Arc, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+
+use parking_lot::{Condvar, Mutex};
+use rustix::{
+    fs::{FlockOperation, flock},
+    io::Errno,
+    process::geteuid,
+};
+
+use super::{
+    Caller, HomeError, KeyService, KmsError,
+    api::*,
+    client::{Client, Failure},
+    embedded::Embedded,
+    home::Inner,
+    server::Server,
+    service::{changes_something, with_operations},
+    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET},
+};
+use crate::audit::{Anchored, Head};
+
+/// How long a call may take when another process answers, taking over included.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before asking again while the owner changes.
+const RETRY: Duration = Duration::from_millis(10);
+
+/// The home's key service, wherever it runs. Dropped, it stops serving and releases the home.
+pub(super) struct Owner {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    home: Arc<Inner>,
+    backend: Mutex<Backend>,
+    /// Wakes those who wait for another owner.
+    taken_over: Condvar,
+}
+
+#[derive(Clone)]
+enum Backend {
+    Here(Arc<Serving>),
+    Elsewhere(Arc<Client>),
+}
+
+/// Owning a home. The order of the fields is the order in which they end: no more requests, then
+/// store and log closed, then the lock released.
+struct Serving {
+    _server: Server,
+    service: Arc<Embedded>,
+    _lock: File,
+}
+
+impl Serving {
+    fn start(home: &Arc<Inner>, lock: File) -> Result<Arc<Self>, HomeError> {
+        let service = Arc::new(Embedded::open(home)?);
+        let server = Server::start(home, &service)?;
+        Ok(Arc::new(Self {
+            _server: server,
+            service,
+            _lock: lock,
+        }))
+    }
+}
+
+impl Owner {
+    pub(super) fn start(home: Arc<Inner>) -> Result<Arc<Self>, HomeError> {
+        let lock = home.open_lock()?;
+        let backend = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {
+                check_owner(&home)?;
+                Backend::Here(Serving::start(&home, lock)?)
+            }
+            Err(Errno::WOULDBLOCK) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone())?)),
+            Err(error) => return Err(HomeError::io("lock", &home.path)(error.into())),
+        };
+        let successor = matches!(backend, Backend::Elsewhere(_)) && check_owner(&home).is_ok();
+        let shared = Arc::new(Shared {
+            home,
+            backend: Mutex::new(backend),
+            taken_over: Condvar::new(),
+        });
+        if successor {
+            succeed_later(&shared)?;
+        }
+        Ok(Arc::new(Self { shared }))
+    }
+
+    /// Has `here` answer if this process owns the home, else `elsewhere`; waits, within
+    /// [`PATIENCE`], for another owner if there is none at the moment.
+    fn ask<R>(
+        &self,
+        operation: &str,
+        here: impl Fn(&Embedded) -> Result<R, KmsError>,
+        elsewhere: impl Fn(&Client, Instant) -> Result<R, Failure>,
+    ) -> Result<R, KmsError> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let backend = self.shared.backend.lock().clone();
+            let failure = match &backend {
+                Backend::Here(serving) => return here(&serving.service),
+                Backend::Elsewhere(client) => match elsewhere(client, deadline) {
+                    Ok(response) => return Ok(response),
+                    Err(Failure::Refused(error)) => return Err(error),
+                    Err(Failure::NotSent(reason)) => reason,
+                    Err(Failure::Lost(reason)) if changes_something(operation) => {
+                        return Err(KmsError::Unreachable(format!(
+                            "the key service ended while it was asked for {operation} ({reason}): \
+                             look whether it was done before asking again"
+                        )));
+                    }
+                    Err(Failure::Lost(reason)) => reason,
+                },
+            };
+            if Instant::now() + RETRY >= deadline {
+                let home = self.shared.home.path.display();
+                return Err(KmsError::Unreachable(format!(
+                    "the key service of {home} does not answer ({failure}): another process holds \
+                     {home}/lock and should serve {home}/{SOCKET}; `fuser {home}/lock` names it"
+                )));
+            }
+            let mut backend = self.shared.backend.lock();
+            if matches!(*backend, Backend::Elsewhere(_)) {
+                self.shared.taken_over.wait_for(&mut backend, RETRY);
+            }
+        }
+    }
+}
+
+/// Only the user who owns a home may own its service: files that another makes in it would lock the
+/// first one out. And only with the root key.
+fn check_owner(home: &Inner) -> Result<(), HomeError> {
+    let owner = home.owner_uid;
+    if geteuid().as_raw() != owner {
+        return Err(HomeError::NotOwner {
+            path: home.path.clone(),
+            owner,
+        });
+    }
+    if home.root.is_none() {
+        return Err(HomeError::Sealed(home.path.clone()));
+    }
+    Ok(())
+}
+
+/// Waits for the home's lock in a thread of its own, and takes over when it comes. The kernel hands
+/// the lock over the moment its holder ends, however it ends.
+fn succeed_later(shared: &Arc<Shared>) -> Result<(), HomeError> {
+    let (home, weak) = (Arc::clone(&shared.home), Arc::downgrade(shared));
+    let path = home.path.clone();
+    // Never joined: it sleeps in flock(2), which nothing but the lock ends. Whoever drops the
+    // `Owner` leaves it a dead `Weak`, and it ends when the lock comes, or with the process.
+    thread::Builder::new()
+        .name("kms-successor".to_owned())
+        .spawn(move || {
+            while let Err(error) = succeed(&home, &weak) {
+                tracing::error!(%error, "cannot take over the key service; trying again");
+                thread::sleep(Duration::from_secs(1));
+            }
+        })
+        .map(drop)
+        .map_err(HomeError::io("start a thread for", &path))
+}
+
+fn succeed(home: &Arc<Inner>, shared: &Weak<Shared>) -> Result<(), HomeError> {
+    let lock = home.open_lock()?;
+    while let Err(error) = flock(&lock, FlockOperation::LockExclusive) {
+        if error != Errno::INTR {
+            return Err(HomeError::io("lock", &home.path)(error.into()));
+        }
+    }
+    let Some(shared) = shared.upgrade() else {
+        return Ok(());
+    };
+    let serving = Serving::start(home, lock)?;
+    tracing::info!(home = %home.path.display(), "took over the key service");
+    *shared.backend.lock() = Backend::Here(serving);
+    shared.taken_over.notify_all();
+    Ok(())
+}
+
+macro_rules! forward_operations {
+    (
+        {}
+        $(
+            $(#[$about:meta])*
+            $method:ident = $operation:ident($request:ty) -> $response:ty;
+        )+
+    ) => {
+        impl KeyService for Owner {
+            $(
+                fn $method(&self, caller: &Caller, request: &$request)
+                    -> Result<$response, KmsError>
+                {
+                    let target = concat!("TrentService.", stringify!($operation));
+                    self.ask(
+                        stringify!($operation),
+                        |service| KeyService::$method(service, caller, request),
+                        |client, deadline| client.call(target, Some(caller), request, deadline),
+                    )
+                }
+            )+
+
+            fn epoch(&self) -> Result<u64, KmsError> {
+                let answer = self.ask(
+                    "Epoch",
+                    |service| Ok(EpochResponse { epoch: service.epoch()? }),
+                    |client, deadline| client.call("Kmsfs.Epoch", None, &Empty {}, deadline),
+                )?;
+                Ok(answer.epoch)
+            }
+
+            fn audit_anchor(&self, log: &str, seq: u64, hash: &[u8; 32])
+                -> Result<Anchored, KmsError>
+            {
+                let head = Head { log: log.to_owned(), seq, hash: *hash };
+                let request = AuditAnchorRequest { head };
+                self.ask(
+                    "AuditAnchor",
+                    |service| service.audit_anchor(log, seq, hash),
+                    |client, deadline| {
+                        let target = "Kmsfs.AuditAnchor";
+                        let answer: AuditAnchorResponse =
+                            client.call(target, None, &request, deadline)?;
+                        Ok(Anchored { signature: answer.signature, other: answer.other })
+                    },
+                )
+            }
+        }
+    };
+}
+with_operations!(forward_operations);
