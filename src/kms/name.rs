@@ -148,11 +148,6 @@ impl Place {
         format!("kmsfs.{}.amazonaws.com", self.region)
     }
 
-    /// The ARN that stands for the whole account in policies.
-    pub(super) fn root_arn(&self) -> String {
-        format!("arn:aws:iam::{}:root", self.account)
-    }
-
     /// Reads a `KeyId` in any of its four forms.
     pub(super) fn parse_key_name(&self, text: &str) -> Result<KeyName, KmsError> {
         if text.is_empty() {

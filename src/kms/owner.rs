@@ -17,7 +17,7 @@ use rustix::{
 
 use super::{
     Caller, HomeError, KeyService, KmsError,
-    api::*,
+    api::{self, Empty},
     client::{Client, Failure},
     embedded::Embedded,
     home::Inner,
@@ -109,14 +109,13 @@ impl Owner {
                 Backend::Elsewhere(client) => match elsewhere(client, deadline) {
                     Ok(response) => return Ok(response),
                     Err(Failure::Refused(error)) => return Err(error),
-                    Err(Failure::NotSent(reason)) => reason,
                     Err(Failure::Lost(reason)) if changes_something(operation) => {
                         return Err(KmsError::Unreachable(format!(
                             "the key service ended while it was asked for {operation} ({reason}): \
                              look whether it was done before asking again"
                         )));
                     }
-                    Err(Failure::Lost(reason)) => reason,
+                    Err(Failure::NotSent(reason) | Failure::Lost(reason)) => reason,
                 },
             };
             if Instant::now() + RETRY >= deadline {

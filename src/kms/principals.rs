@@ -13,15 +13,18 @@ use parking_lot::Mutex;
 use crate::policy::Principal;
 
 /// How long a name is believed before the system is asked again.
-const LIFETIME: Duration = Duration::from_secs(60);
+const LIFETIME: Duration = Duration::from_mins(1);
 /// More callers than this within a minute, and the cache starts anew.
 const CAPACITY: usize = 4096;
+
+/// A user id and a primary group id.
+type Ids = (u32, u32);
 
 /// The principals of an account, looked up in the system's user database and remembered for a
 /// minute.
 pub(super) struct Principals {
     account: String,
-    known: Mutex<HashMap<(u32, u32), (Instant, Arc<Principal>)>>,
+    known: Mutex<HashMap<Ids, (Instant, Arc<Principal>)>>,
 }
 
 impl Principals {

@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 
 use super::{
     Caller, HomeError, KeyService, KmsError,
-    api::{Empty, names::VIOLATION, *},
+    api::{self, names::VIOLATION},
     embedded::Embedded,
     home::Inner,
     service::with_operations,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{KmsError, api::*};
+use super::{KmsError, api};
 use crate::{audit::Anchored, policy::Principal};
 
 /// Who asks. The key service trusts it: the socket's server fills it from the peer's credentials,
@@ -57,47 +57,47 @@ macro_rules! with_operations {
         $consumer! {
             { $($argument)* }
             /// Makes a key.
-            create_key = CreateKey(CreateKeyRequest) -> CreateKeyResponse;
+            create_key = CreateKey(api::CreateKeyRequest) -> api::CreateKeyResponse;
             /// Tells what is known of a key.
-            describe_key = DescribeKey(DescribeKeyRequest) -> DescribeKeyResponse;
+            describe_key = DescribeKey(api::DescribeKeyRequest) -> api::DescribeKeyResponse;
             /// Lists the account's keys.
-            list_keys = ListKeys(ListKeysRequest) -> ListKeysResponse;
+            list_keys = ListKeys(api::ListKeysRequest) -> api::ListKeysResponse;
             /// Lets a disabled key be used again.
-            enable_key = EnableKey(EnableKeyRequest) -> Empty;
+            enable_key = EnableKey(api::EnableKeyRequest) -> api::Empty;
             /// Makes a key refuse all cryptographic use.
-            disable_key = DisableKey(DisableKeyRequest) -> Empty;
+            disable_key = DisableKey(api::DisableKeyRequest) -> api::Empty;
             /// Makes a data key, in the clear and encrypted.
-            generate_data_key = GenerateDataKey(GenerateDataKeyRequest) -> GenerateDataKeyResponse;
+            generate_data_key = GenerateDataKey(api::GenerateDataKeyRequest) -> api::GenerateDataKeyResponse;
             /// Makes a data key, encrypted only.
             generate_data_key_without_plaintext =
-                GenerateDataKeyWithoutPlaintext(GenerateDataKeyWithoutPlaintextRequest)
-                -> GenerateDataKeyWithoutPlaintextResponse;
+                GenerateDataKeyWithoutPlaintext(api::GenerateDataKeyWithoutPlaintextRequest)
+                -> api::GenerateDataKeyWithoutPlaintextResponse;
             /// Encrypts up to 4096 bytes.
-            encrypt = Encrypt(EncryptRequest) -> EncryptResponse;
+            encrypt = Encrypt(api::EncryptRequest) -> api::EncryptResponse;
             /// Opens a ciphertext.
-            decrypt = Decrypt(DecryptRequest) -> DecryptResponse;
+            decrypt = Decrypt(api::DecryptRequest) -> api::DecryptResponse;
             /// Moves a ciphertext under another key or context; the plaintext stays inside.
-            re_encrypt = ReEncrypt(ReEncryptRequest) -> ReEncryptResponse;
+            re_encrypt = ReEncrypt(api::ReEncryptRequest) -> api::ReEncryptResponse;
             /// Gives a key a name.
-            create_alias = CreateAlias(CreateAliasRequest) -> Empty;
+            create_alias = CreateAlias(api::CreateAliasRequest) -> api::Empty;
             /// Lists names.
-            list_aliases = ListAliases(ListAliasesRequest) -> ListAliasesResponse;
+            list_aliases = ListAliases(api::ListAliasesRequest) -> api::ListAliasesResponse;
             /// Points a name at another key.
-            update_alias = UpdateAlias(UpdateAliasRequest) -> Empty;
+            update_alias = UpdateAlias(api::UpdateAliasRequest) -> api::Empty;
             /// Removes a name.
-            delete_alias = DeleteAlias(DeleteAliasRequest) -> Empty;
+            delete_alias = DeleteAlias(api::DeleteAliasRequest) -> api::Empty;
             /// Gives a key new material; the old material still decrypts.
             rotate_key_on_demand =
-                RotateKeyOnDemand(RotateKeyOnDemandRequest) -> RotateKeyOnDemandResponse;
+                RotateKeyOnDemand(api::RotateKeyOnDemandRequest) -> api::RotateKeyOnDemandResponse;
             /// Lists a key's completed rotations.
             list_key_rotations =
-                ListKeyRotations(ListKeyRotationsRequest) -> ListKeyRotationsResponse;
+                ListKeyRotations(api::ListKeyRotationsRequest) -> api::ListKeyRotationsResponse;
             /// Replaces a key's policy.
-            put_key_policy = PutKeyPolicy(PutKeyPolicyRequest) -> Empty;
+            put_key_policy = PutKeyPolicy(api::PutKeyPolicyRequest) -> api::Empty;
             /// Reads a key's policy.
-            get_key_policy = GetKeyPolicy(GetKeyPolicyRequest) -> GetKeyPolicyResponse;
+            get_key_policy = GetKeyPolicy(api::GetKeyPolicyRequest) -> api::GetKeyPolicyResponse;
             /// Makes random bytes.
-            generate_random = GenerateRandom(GenerateRandomRequest) -> GenerateRandomResponse;
+            generate_random = GenerateRandom(api::GenerateRandomRequest) -> api::GenerateRandomResponse;
         }
     };
 }

@@ -1,4 +1,4 @@
-//! The durable form of the key service's state: one SQLite file, one transaction per change.
+//! The durable form of the key service's state: one `SQLite` file, one transaction per change.
 //!
 //! Write-ahead log, `synchronous=FULL`: a change is on disk when its transaction has ended, and a
 //! SIGKILL or a power loss leaves either all of it or nothing.

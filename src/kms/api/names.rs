@@ -132,7 +132,7 @@ names! {
         AwsKms = "AWS_KMS",
         /// Imported by its owner.
         External = "EXTERNAL",
-        /// A CloudHSM key store.
+        /// A `CloudHSM` key store.
         AwsCloudHsm = "AWS_CLOUDHSM",
         /// An external key store.
         ExternalKeyStore = "EXTERNAL_KEY_STORE",

@@ -10,15 +10,18 @@ use super::{
     page,
     trail::Trail,
 };
-use crate::kms::{
-    KmsError,
-    api::{
-        AliasListEntry, CreateAliasRequest, DeleteAliasRequest, Empty, ListAliasesRequest,
-        ListAliasesResponse, Timestamp, UpdateAliasRequest,
+use crate::{
+    kms::{
+        KmsError,
+        api::{
+            AliasListEntry, CreateAliasRequest, DeleteAliasRequest, Empty, ListAliasesRequest,
+            ListAliasesResponse, Timestamp, UpdateAliasRequest,
+        },
+        name::{AliasName, KeyName},
+        state::{Alias, Key},
+        store::Store,
     },
-    name::{AliasName, KeyName},
-    state::{Alias, Key},
-    store::Store,
+    policy::Allowed,
 };
 
 /// Aliases per key (<https://docs.aws.amazon.com/kms/latest/developerguide/resource-limits.html>).
@@ -35,18 +38,7 @@ impl Embedded {
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
         let key = self.find_target(&request.target_key_id)?;
-        self.authorize(
-            trail,
-            "kms:CreateAlias",
-            Target::Alias(&name),
-            Facts::default(),
-        )?;
-        self.authorize(
-            trail,
-            "kms:CreateAlias",
-            Target::Key(&key),
-            Facts::default(),
-        )?;
+        let allowed = self.authorize_alias(trail, "kms:CreateAlias", &name, &[&*key])?;
         key.check_manageable()?;
         if self.state.read().aliases.contains_key(&name) {
             let arn = self.home.place.alias_arn(&name);
@@ -61,7 +53,8 @@ impl Embedded {
             created: now,
             updated: now,
         };
-        self.put_alias(store, name, alias)
+        let change = self.put_alias(store, name, alias)?;
+        Ok(Done::change(&allowed, change, Empty {}))
     }
 
     pub(super) fn update_alias<'a>(
@@ -75,24 +68,7 @@ impl Embedded {
         let store = self.changing();
         let key = self.find_target(&request.target_key_id)?;
         let (alias, former) = self.find_alias(&name)?;
-        self.authorize(
-            trail,
-            "kms:UpdateAlias",
-            Target::Alias(&name),
-            Facts::default(),
-        )?;
-        self.authorize(
-            trail,
-            "kms:UpdateAlias",
-            Target::Key(&former),
-            Facts::default(),
-        )?;
-        self.authorize(
-            trail,
-            "kms:UpdateAlias",
-            Target::Key(&key),
-            Facts::default(),
-        )?;
+        let allowed = self.authorize_alias(trail, "kms:UpdateAlias", &name, &[&*former, &*key])?;
         key.check_manageable()?;
         if alias.key != key.id {
             self.check_room(&key)?;
@@ -102,7 +78,8 @@ impl Embedded {
             updated: Timestamp::now(),
             ..alias
         };
-        self.put_alias(store, name, alias)
+        let change = self.put_alias(store, name, alias)?;
+        Ok(Done::change(&allowed, change, Empty {}))
     }
 
     fn put_alias<'a>(
@@ -110,18 +87,16 @@ impl Embedded {
         store: MutexGuard<'a, Store>,
         name: AliasName,
         alias: Alias,
-    ) -> Result<Done<'a, Empty>, KmsError> {
+    ) -> Result<Change<'a>, KmsError> {
         let written = (name.clone(), alias.clone());
-        let change = Change::write(
+        Change::write(
             self,
             store,
             |store| store.put_alias(&written.0, &written.1),
-            move |state| drop(state.aliases.insert(name, alias)),
-        )?;
-        Ok(Done {
-            response: Empty {},
-            change: Some(change),
-        })
+            move |state| {
+                state.aliases.insert(name, alias);
+            },
+        )
     }
 
     pub(super) fn delete_alias<'a>(
@@ -133,26 +108,14 @@ impl Embedded {
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
         let (_, key) = self.find_alias(&name)?;
-        self.authorize(
-            trail,
-            "kms:DeleteAlias",
-            Target::Alias(&name),
-            Facts::default(),
-        )?;
-        self.authorize(
-            trail,
-            "kms:DeleteAlias",
-            Target::Key(&key),
-            Facts::default(),
-        )?;
+        let allowed = self.authorize_alias(trail, "kms:DeleteAlias", &name, &[&*key])?;
         let change = Change::write(self, store, |store| store.delete_alias(&name), {
             let name = name.clone();
-            move |state| drop(state.aliases.remove(&name))
+            move |state| {
+                state.aliases.remove(&name);
+            }
         })?;
-        Ok(Done {
-            response: Empty {},
-            change: Some(change),
-        })
+        Ok(Done::change(&allowed, change, Empty {}))
     }
 
     pub(super) fn list_aliases<'a>(
@@ -165,7 +128,8 @@ impl Embedded {
         let after = page::start(request.marker.as_deref(), |name| {
             name.starts_with("alias/").then(|| AliasName::known(name))
         })?;
-        self.authorize(trail, "kms:ListAliases", Target::Account, Facts::default())?;
+        let allowed =
+            self.authorize(trail, "kms:ListAliases", Target::Account, Facts::default())?;
         let of_key = match request.key_id.as_deref() {
             Some(key_id) => Some(self.find_by_id(key_id)?.id),
             None => None,
@@ -190,7 +154,22 @@ impl Embedded {
             next_marker: page.next,
             truncated,
         };
-        Ok(Done::answer(response))
+        Ok(Done::answer(&allowed, response))
+    }
+
+    /// An alias operation has to be allowed on the alias and on every key it touches.
+    fn authorize_alias(
+        &self,
+        trail: &mut Trail<'_>,
+        action: &str,
+        name: &AliasName,
+        keys: &[&Key],
+    ) -> Result<Allowed, KmsError> {
+        let mut allowed = self.authorize(trail, action, Target::Alias(name), Facts::default())?;
+        for key in keys {
+            allowed = self.authorize(trail, action, Target::Key(key), Facts::default())?;
+        }
+        Ok(allowed)
     }
 
     fn find_target(&self, text: &str) -> Result<Arc<Key>, KmsError> {

@@ -37,9 +37,8 @@ impl Embedded {
         trail: &mut Trail<'a>,
         request: &'a GenerateDataKeyRequest,
     ) -> Result<Done<'a, GenerateDataKeyResponse>, KmsError> {
-        let action = "kms:GenerateDataKey";
-        let (sealed, plaintext) = self.make_data_key(trail, request, action)?;
-        Ok(Done::answer(GenerateDataKeyResponse {
+        let done = self.make_data_key(trail, request, "kms:GenerateDataKey")?;
+        Ok(done.map(|(sealed, plaintext)| GenerateDataKeyResponse {
             ciphertext_blob: sealed.ciphertext_blob,
             plaintext,
             key_id: sealed.key_id,
@@ -53,8 +52,8 @@ impl Embedded {
         request: &'a GenerateDataKeyRequest,
     ) -> Result<Done<'a, GenerateDataKeyWithoutPlaintextResponse>, KmsError> {
         let action = "kms:GenerateDataKeyWithoutPlaintext";
-        let (sealed, _) = self.make_data_key(trail, request, action)?;
-        Ok(Done::answer(sealed))
+        let done = self.make_data_key(trail, request, action)?;
+        Ok(done.map(|(sealed, _)| sealed))
     }
 
     fn make_data_key<'a>(
@@ -62,7 +61,7 @@ impl Embedded {
         trail: &mut Trail<'a>,
         request: &'a GenerateDataKeyRequest,
         action: &str,
-    ) -> Result<(GenerateDataKeyWithoutPlaintextResponse, Plaintext), KmsError> {
+    ) -> Result<Done<'a, (GenerateDataKeyWithoutPlaintextResponse, Plaintext)>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
         trail.optional("keySpec", request.key_spec.map(DataKeySpec::as_str));
         number_of_bytes(trail, request.number_of_bytes);
@@ -81,7 +80,7 @@ impl Embedded {
             key_id: key.key().arn.clone(),
             key_material_id: key.current().id().to_owned(),
         };
-        Ok((sealed, plaintext))
+        Ok(Done::answer(&allowed, (sealed, plaintext)))
     }
 
     pub(super) fn encrypt<'a>(
@@ -103,11 +102,14 @@ impl Embedded {
         let key = named.key.usable(&allowed)?;
         check_algorithm(request.encryption_algorithm)?;
         check_dry_run(request.dry_run)?;
-        Ok(Done::answer(EncryptResponse {
-            ciphertext_blob: seal(key, &request.encryption_context, request.plaintext.expose()),
-            key_id: key.key().arn.clone(),
-            encryption_algorithm: ALGORITHM,
-        }))
+        Ok(Done::answer(
+            &allowed,
+            EncryptResponse {
+                ciphertext_blob: seal(key, &request.encryption_context, request.plaintext.expose()),
+                key_id: key.key().arn.clone(),
+                encryption_algorithm: ALGORITHM,
+            },
+        ))
     }
 
     pub(super) fn decrypt<'a>(
@@ -127,12 +129,15 @@ impl Embedded {
         check_algorithm(request.encryption_algorithm)?;
         let (mut plaintext, key_material_id) = source.open(key, &request.encryption_context)?;
         check_dry_run(request.dry_run)?;
-        Ok(Done::answer(DecryptResponse {
-            key_id: key.key().arn.clone(),
-            plaintext: Plaintext::new(std::mem::take(&mut *plaintext)),
-            encryption_algorithm: ALGORITHM,
-            key_material_id,
-        }))
+        Ok(Done::answer(
+            &allowed,
+            DecryptResponse {
+                key_id: key.key().arn.clone(),
+                plaintext: Plaintext::new(std::mem::take(&mut *plaintext)),
+                encryption_algorithm: ALGORITHM,
+                key_material_id,
+            },
+        ))
     }
 
     pub(super) fn re_encrypt<'a>(
@@ -180,15 +185,18 @@ impl Embedded {
         check_algorithm(destination_algorithm)?;
         let (plaintext, source_key_material_id) = source.open(source_key, source_context)?;
         check_dry_run(request.dry_run)?;
-        Ok(Done::answer(ReEncryptResponse {
-            ciphertext_blob: seal(destination_key, destination_context, &plaintext),
-            source_key_id: source_key.key().arn.clone(),
-            key_id: destination_key.key().arn.clone(),
-            source_encryption_algorithm: ALGORITHM,
-            destination_encryption_algorithm: ALGORITHM,
-            source_key_material_id,
-            destination_key_material_id: destination_key.current().id().to_owned(),
-        }))
+        Ok(Done::answer(
+            &to,
+            ReEncryptResponse {
+                ciphertext_blob: seal(destination_key, destination_context, &plaintext),
+                source_key_id: source_key.key().arn.clone(),
+                key_id: destination_key.key().arn.clone(),
+                source_encryption_algorithm: ALGORITHM,
+                destination_encryption_algorithm: ALGORITHM,
+                source_key_material_id,
+                destination_key_material_id: destination_key.current().id().to_owned(),
+            },
+        ))
     }
 
     pub(super) fn generate_random<'a>(
@@ -208,7 +216,7 @@ impl Embedded {
             ));
         };
         let length = check_number_of_bytes(number)?;
-        self.authorize(
+        let allowed = self.authorize(
             trail,
             "kms:GenerateRandom",
             Target::Account,
@@ -216,9 +224,12 @@ impl Embedded {
         )?;
         let mut plaintext = vec![0; length];
         random::fill(&mut plaintext);
-        Ok(Done::answer(GenerateRandomResponse {
-            plaintext: Plaintext::new(plaintext),
-        }))
+        Ok(Done::answer(
+            &allowed,
+            GenerateRandomResponse {
+                plaintext: Plaintext::new(plaintext),
+            },
+        ))
     }
 
     /// The key to open `ciphertext` with: the one `named` in the request, else the one in the blob.

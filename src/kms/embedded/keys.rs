@@ -6,6 +6,7 @@ use super::{
     Change, Done, Embedded,
     authorize::{Facts, Target},
     page,
+    policies::parse_policy,
     trail::Trail,
 };
 use crate::{
@@ -55,13 +56,13 @@ impl Embedded {
             bypass_lockout_check: Some(bypass),
             ..Facts::default()
         };
-        self.authorize(trail, "kms:CreateKey", Target::Account, facts)?;
+        let mut allowed = self.authorize(trail, "kms:CreateKey", Target::Account, facts)?;
         if !tags.is_empty() {
-            self.authorize(trail, "kms:TagResource", Target::Account, facts)?;
+            allowed = self.authorize(trail, "kms:TagResource", Target::Account, facts)?;
         }
         let policy = match request.policy.as_deref() {
-            Some(policy) => self.parse_policy(policy)?,
-            None => self.parse_policy(&canned::default_key_policy(&self.home.place.account))?,
+            Some(policy) => parse_policy(policy)?,
+            None => parse_policy(&canned::default_key_policy(&self.home.place.account))?,
         };
         let id = KeyId::generate();
         let material = Material::generate(id, KeyVersion::FIRST, None);
@@ -87,10 +88,7 @@ impl Embedded {
             let key = Arc::clone(&key);
             move |state| drop(state.keys.insert(id, key))
         })?;
-        Ok(Done {
-            response,
-            change: Some(change),
-        })
+        Ok(Done::change(&allowed, change, response))
     }
 
     pub(super) fn describe_key<'a>(
@@ -104,9 +102,9 @@ impl Embedded {
             request_alias: named.alias.as_ref(),
             ..Facts::default()
         };
-        self.authorize(trail, "kms:DescribeKey", Target::Key(&named.key), facts)?;
+        let allowed = self.authorize(trail, "kms:DescribeKey", Target::Key(&named.key), facts)?;
         let key_metadata = named.key.metadata(&self.home.place);
-        Ok(Done::answer(DescribeKeyResponse { key_metadata }))
+        Ok(Done::answer(&allowed, DescribeKeyResponse { key_metadata }))
     }
 
     pub(super) fn list_keys<'a>(
@@ -116,7 +114,7 @@ impl Embedded {
     ) -> Result<Done<'a, ListKeysResponse>, KmsError> {
         let limit = page::limit(request.limit, 100, 1000)?;
         let after = page::start(request.marker.as_deref(), |name| name.parse::<KeyId>().ok())?;
-        self.authorize(trail, "kms:ListKeys", Target::Account, Facts::default())?;
+        let allowed = self.authorize(trail, "kms:ListKeys", Target::Account, Facts::default())?;
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let state = self.state.read();
         let keys = state
@@ -128,11 +126,14 @@ impl Embedded {
             });
         let page = page::cut(keys, limit, |entry| entry.key_id.clone());
         let truncated = page.next.is_some();
-        Ok(Done::answer(ListKeysResponse {
-            keys: page.items,
-            next_marker: page.next,
-            truncated,
-        }))
+        Ok(Done::answer(
+            &allowed,
+            ListKeysResponse {
+                keys: page.items,
+                next_marker: page.next,
+                truncated,
+            },
+        ))
     }
 
     pub(super) fn enable_key<'a>(
@@ -161,7 +162,7 @@ impl Embedded {
         trail.parameter("keyId", key_id);
         let store = self.changing();
         let key = self.find_by_id(key_id)?;
-        self.authorize(trail, action, Target::Key(&key), Facts::default())?;
+        let allowed = self.authorize(trail, action, Target::Key(&key), Facts::default())?;
         key.check_manageable()?;
         let id = key.id;
         let switched = Arc::new(Key {
@@ -174,10 +175,7 @@ impl Embedded {
             |store| store.set_key_state(id, to),
             move |state| drop(state.keys.insert(id, switched)),
         )?;
-        Ok(Done {
-            response: Empty {},
-            change: Some(change),
-        })
+        Ok(Done::change(&allowed, change, Empty {}))
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! Every operation runs inside one frame, [`Embedded::run`]: its body finds the key, has policy
 //! decide, and prepares the answer; then the frame records what happened, and only with the record
-//! written is a change committed and the answer given. A body cannot skip the record, and cannot get
-//! at key material without policy's proof ([`Key::usable`](super::state::Key::usable)).
+//! written is a change committed and the answer given. A body cannot skip the record; without
+//! policy's proof it can neither answer ([`Done`]) nor get at key material
+//! ([`Key::usable`](super::state::Key::usable)).
 
 mod aliases;
 mod authorize;
@@ -25,8 +26,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use self::trail::Trail;
 use super::{
-    Caller, HomeError, KeyService, KmsError,
-    api::*,
+    Caller, HomeError, KeyService, KmsError, api,
     home::{AUDIT, Inner},
     name::{AliasName, KeyName},
     service::with_operations,
@@ -37,7 +37,7 @@ use super::{
 use crate::{
     audit::{self, Anchored, Durability, Log},
     crypto::SecretKey,
-    policy::{Document, DocumentKind, canned},
+    policy::{Allowed, Document, DocumentKind, canned},
 };
 
 /// The name of the key service's own log.
@@ -154,16 +154,11 @@ impl Embedded {
                 None => return Err(self.no_such_alias(&alias)),
             },
         };
-        match state.keys.get(&id) {
-            Some(key) => Ok(Named {
-                key: Arc::clone(key),
-                alias,
-            }),
-            None => {
-                let arn = self.home.place.key_arn(id);
-                Err(KmsError::NotFound(format!("Key '{arn}' does not exist")))
-            }
-        }
+        let key = state.keys.get(&id).cloned().ok_or_else(|| {
+            let arn = self.home.place.key_arn(id);
+            KmsError::NotFound(format!("Key '{arn}' does not exist"))
+        })?;
+        Ok(Named { key, alias })
     }
 
     fn no_such_alias(&self, name: &AliasName) -> KmsError {
@@ -199,18 +194,33 @@ struct Named {
     alias: Option<AliasName>,
 }
 
-/// What an operation's body hands to the frame.
+/// What an operation's body hands to the frame. It takes policy's proof, so no body answers unasked.
 struct Done<'a, R> {
     response: R,
     change: Option<Change<'a>>,
 }
 
-impl<R> Done<'_, R> {
+impl<'a, R> Done<'a, R> {
     /// An answer that changes nothing.
-    fn answer(response: R) -> Self {
+    fn answer(_allowed: &Allowed, response: R) -> Self {
         Self {
             response,
             change: None,
+        }
+    }
+
+    /// A change, and the answer once it is made.
+    fn change(_allowed: &Allowed, change: Change<'a>, response: R) -> Self {
+        Self {
+            response,
+            change: Some(change),
+        }
+    }
+
+    fn map<S>(self, map: impl FnOnce(R) -> S) -> Done<'a, S> {
+        Done {
+            response: map(self.response),
+            change: self.change,
         }
     }
 }

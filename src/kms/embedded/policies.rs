@@ -38,9 +38,9 @@ impl Embedded {
             bypass_lockout_check: Some(bypass),
             ..Facts::default()
         };
-        self.authorize(trail, "kms:PutKeyPolicy", Target::Key(&key), facts)?;
+        let allowed = self.authorize(trail, "kms:PutKeyPolicy", Target::Key(&key), facts)?;
         check_name(request.policy_name.as_deref())?;
-        let policy = Arc::new(self.parse_policy(&request.policy)?);
+        let policy = Arc::new(parse_policy(&request.policy)?);
         self.check_lockout(trail, &key, &policy, bypass)?;
         let id = key.id;
         let changed = Arc::new(Key {
@@ -53,10 +53,7 @@ impl Embedded {
             |store| store.set_policy(id, &request.policy),
             move |state| drop(state.keys.insert(id, changed)),
         )?;
-        Ok(Done {
-            response: Empty {},
-            change: Some(change),
-        })
+        Ok(Done::change(&allowed, change, Empty {}))
     }
 
     pub(super) fn get_key_policy<'a>(
@@ -67,7 +64,7 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
         let key = self.find_by_id(&request.key_id)?;
-        self.authorize(
+        let allowed = self.authorize(
             trail,
             "kms:GetKeyPolicy",
             Target::Key(&key),
@@ -75,28 +72,13 @@ impl Embedded {
         )?;
         check_name(request.policy_name.as_deref())?;
         let policy = key.policy.source().to_owned();
-        Ok(Done::answer(GetKeyPolicyResponse {
-            policy,
-            policy_name: NAME.to_owned(),
-        }))
-    }
-
-    /// A key policy that a client sent, understood in full or refused with every reason.
-    pub(super) fn parse_policy(&self, text: &str) -> Result<Document, KmsError> {
-        if text.is_empty() {
-            return Err(KmsError::constraint(
-                "Value '' at 'policy' failed to satisfy constraint: Member must have length \
-                 greater than or equal to 1",
-            ));
-        }
-        if text.len() > MAX_POLICY {
-            return Err(KmsError::LimitExceeded(format!(
-                "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
-                text.len()
-            )));
-        }
-        Document::parse(DocumentKind::Key, text)
-            .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))
+        Ok(Done::answer(
+            &allowed,
+            GetKeyPolicyResponse {
+                policy,
+                policy_name: NAME.to_owned(),
+            },
+        ))
     }
 
     /// Refuses a policy under which its author could not put the next one, unless told to let him.
@@ -123,6 +105,24 @@ impl Embedded {
             )),
         }
     }
+}
+
+/// A key policy that a client sent, understood in full or refused with every reason.
+pub(super) fn parse_policy(text: &str) -> Result<Document, KmsError> {
+    if text.is_empty() {
+        return Err(KmsError::constraint(
+            "Value '' at 'policy' failed to satisfy constraint: Member must have length \
+             greater than or equal to 1",
+        ));
+    }
+    if text.len() > MAX_POLICY {
+        return Err(KmsError::LimitExceeded(format!(
+            "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
+            text.len()
+        )));
+    }
+    Document::parse(DocumentKind::Key, text)
+        .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))
 }
 
 fn check_name(name: Option<&str>) -> Result<(), KmsError> {

@@ -62,10 +62,7 @@ impl Embedded {
         let response = RotateKeyOnDemandResponse {
             key_id: key.arn.clone(),
         };
-        Ok(Done {
-            response,
-            change: Some(change),
-        })
+        Ok(Done::change(&allowed, change, response))
     }
 
     pub(super) fn list_key_rotations<'a>(
@@ -78,7 +75,7 @@ impl Embedded {
         let after = page::start(request.marker.as_deref(), |name| name.parse().ok())?;
         let after = after.map_or(KeyVersion(0), KeyVersion);
         let key = self.find_by_id(&request.key_id)?;
-        self.authorize(
+        let allowed = self.authorize(
             trail,
             "kms:ListKeyRotations",
             Target::Key(&key),
@@ -102,7 +99,7 @@ impl Embedded {
             next_marker: page.next,
             truncated,
         };
-        Ok(Done::answer(response))
+        Ok(Done::answer(&allowed, response))
     }
 }
 

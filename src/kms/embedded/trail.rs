@@ -11,7 +11,7 @@ enum Decision {
     Denied(Refusal, Vec<String>),
 }
 
-/// The record of one call, in the making. Names are CloudTrail's
+/// The record of one call, in the making. Names are those of `CloudTrail`
 /// (<https://docs.aws.amazon.com/kms/latest/developerguide/logging-using-cloudtrail.html>).
 pub(super) struct Trail<'a> {
     operation: &'static str,
