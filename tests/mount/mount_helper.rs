@@ -6,7 +6,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::process::Output;
 
 use assert_cmd::Command;
@@ -162,5 +161,4 @@ fn the_helper_can_check_without_mounting() {
         ),
     );
     assert!(output.status.success(), "{output:?}");
-    assert!(Path::new("/proc/self/ns/mnt").exists());
 }
