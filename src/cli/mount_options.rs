@@ -55,6 +55,8 @@ pub struct MountOptions {
     pub exec: Option<bool>,
     /// Reads update access times (`atime`).
     pub atime: Option<bool>,
+    /// Change the flags of an existing mount instead of making one.
+    pub remount: Option<bool>,
 }
 
 /// What to do with an option this program does not know.
@@ -93,20 +95,24 @@ pub enum OptionError {
     TwoSecrets,
 }
 
-/// Options that mount(8), fstab or systemd use themselves and may pass on. They ask nothing of
-/// the filesystem.
+/// Options that mount(8), fstab or systemd use themselves and may pass on, and those that the kernel
+/// shows for every FUSE mount and mount(8) repeats at a remount. They ask nothing of the
+/// filesystem.
 const FOR_OTHERS: &[&str] = &[
     "_netdev",
     "async",
     "auto",
+    "blksize",
     "comment",
     "default_permissions",
     "defaults",
     "diratime",
     "group",
+    "group_id",
     "lazytime",
     "loud",
     "mand",
+    "max_read",
     "noauto",
     "nodiratime",
     "nofail",
@@ -123,6 +129,7 @@ const FOR_OTHERS: &[&str] = &[
     "silent",
     "strictatime",
     "user",
+    "user_id",
     "users",
 ];
 
@@ -172,6 +179,7 @@ impl MountOptions {
             "atime" => flag(&mut self.atime, true),
             "noatime" => flag(&mut self.atime, false),
             "allow_other" => flag(&mut self.allow_other, true),
+            "remount" => flag(&mut self.remount, true),
             "fsname" => required(&name, value).map(|v| self.fsname = Some(v.to_owned())),
             "passfile" => required(&name, value).map(|v| self.passfile = Some(v.into())),
             "keyfile" => required(&name, value).map(|v| self.keyfile = Some(v.into())),
@@ -259,6 +267,7 @@ mod tests {
             setuid: Some(true),
             exec: Some(false),
             atime: Some(false),
+            remount: None,
         };
         assert_eq!(options, expected);
     }
@@ -268,6 +277,18 @@ mod tests {
         let options =
             parse("defaults,_netdev,nofail,noauto,user,x-systemd.automount,comment=mine").unwrap();
         assert_eq!(options, MountOptions::default());
+    }
+
+    #[test]
+    fn a_remount_may_repeat_what_the_kernel_shows_of_a_mount() {
+        let options = parse(
+            "remount,ro,nosuid,nodev,relatime,user_id=0,group_id=0,default_permissions,allow_other",
+        )
+        .unwrap();
+        assert_eq!(
+            (options.remount, options.read_only),
+            (Some(true), Some(true))
+        );
     }
 
     #[test]

@@ -20,8 +20,9 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// loaded machine.
 pub(crate) const TAKES_EFFECT: Duration = Duration::from_secs(2);
 
-/// A temporary directory with a home in it. It lies in `/var/tmp`, because `/tmp` is often a tmpfs,
-/// which has no `user.*` xattrs before Linux 6.6, and because other users can reach it there.
+/// A temporary directory with a home in it. It lies in `/var/tmp` (or `TMPDIR`), because `/tmp` is
+/// often a tmpfs, which has no `user.*` xattrs before Linux 6.6, and because other users can reach
+/// it there.
 pub(crate) struct Home {
     root: TempDir,
 }
@@ -29,9 +30,10 @@ pub(crate) struct Home {
 impl Home {
     pub(crate) fn new() -> Self {
         require_root_and_fuse();
+        let parent = std::env::var_os("TMPDIR").unwrap_or("/var/tmp".into());
         let root = tempfile::Builder::new()
-            .prefix("kmsfs-test-")
-            .tempdir_in("/var/tmp")
+            .prefix("kmsfs-")
+            .tempdir_in(parent)
             .unwrap();
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let home = Self { root };

@@ -104,6 +104,26 @@ fn options_reach_the_mount() {
 }
 
 #[test]
+fn a_remount_makes_a_mount_read_only_and_writable_again() {
+    let home = prepared();
+    succeeds(
+        &home,
+        &format!(
+            "mount -t fuse.kmsfs \"$PWD/backing\" \"$PWD/point\" -o {}
+             echo text > point/f
+             mount -o remount,ro point
+             ! touch point/f 2> message
+             grep -q 'Read-only file system' message
+             grep -qx text point/f
+             mount -o remount,rw point
+             echo more >> point/f
+             umount point",
+            options(&home)
+        ),
+    );
+}
+
+#[test]
 fn an_fstab_line_works_for_its_mount_point_and_for_mount_all() {
     let home = prepared();
     let root = home.path("");

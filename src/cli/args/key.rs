@@ -50,7 +50,7 @@ pub enum KeyCommand {
 
 /// Create a key
 ///
-/// Without --policy, whoever owns the home administers the key, and every user may use it
+/// Creates the home first when there is none, as `kmsfs init` does. Without --policy, whoever owns the home administers the key, and every user may use it
 /// through a kmsfs mount; the mount's tree policy then decides who opens what.
 #[derive(Args, Debug)]
 pub struct CreateArgs {

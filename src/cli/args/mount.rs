@@ -62,6 +62,7 @@ Options for -o:
   suid, dev                      honour set-user-ID bits and device files (default: nosuid, nodev)
   exec, noexec                   allow (default) or refuse to execute programs
   atime, noatime                 let reads update access times (default), or not
+  remount                        change ro, rw, suid, dev, exec or atime of an existing mount
   A comma or backslash inside a value is written with a backslash before it. Options that fstab
   and systemd keep for themselves (nofail, _netdev, x-systemd...., user) are accepted.
 
