@@ -1,3 +1,7 @@
-//! The `kmsfs` command.
+//! The `kmsfs` command; `mount.fuse.kmsfs` is the same program by another name.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    kmsfs::cli::run()
+}

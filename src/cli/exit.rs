@@ -42,6 +42,31 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Every code.
+    const ALL: [Self; 16] = [
+        Self::Success,
+        Self::Failure,
+        Self::Usage,
+        Self::Tampered,
+        Self::Truncated,
+        Self::Unanchored,
+        Self::WrongSecret,
+        Self::NotAVolume,
+        Self::NewerFormat,
+        Self::CorruptVolume,
+        Self::BadMountPoint,
+        Self::AlreadyMounted,
+        Self::KeyService,
+        Self::PolicyRefused,
+        Self::BadHome,
+        Self::DamagedHeader,
+    ];
+
+    /// The code that another kmsfs process ended with.
+    pub(super) fn from_code(code: u8) -> Self {
+        Self::ALL.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Self::Failure)
+    }
+
     /// What the code says, for help pages.
     pub const fn meaning(self) -> &'static str {
         match self {

@@ -1,7 +1,76 @@
 //! The `kmsfs` command line: what it accepts ([`args`], [`mount_options`]), where it finds the
-//! home and what opens it ([`home`]), and the exit codes it promises ([`exit`]).
+//! home and what opens it ([`home`]), and the exit codes it promises ([`exit`]). Each command has a
+//! file of its own.
 
 pub mod args;
+mod audit;
+mod connect;
+mod daemon;
+mod error;
 pub mod exit;
 pub mod home;
+mod init;
+mod inspect;
+mod key;
+mod mount;
 pub mod mount_options;
+mod output;
+mod policy;
+mod running;
+mod status;
+mod umount;
+
+use std::process::{ExitCode, Termination as _};
+
+use crate::sys;
+
+use args::mount::Invocation;
+use args::{Cli, Command};
+use connect::Access;
+use error::CliError;
+use exit::Exit;
+
+/// Runs the command that the process's arguments ask for.
+pub fn run() -> ExitCode {
+    // Standard output closed early (`kmsfs ... | head`) ends the command quietly.
+    output::end_on_closed_pipe();
+    let invocation = match Invocation::try_parse_from(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+        }
+    };
+    if let Err(error) = sys::harden() {
+        eprintln!("kmsfs: warning: keys could end up in a core dump: {error}");
+    }
+    match dispatch(invocation) {
+        Ok(exit) => exit.report(),
+        Err(error) => {
+            // The background process has spoken for itself.
+            if !matches!(error, CliError::Background(_)) {
+                eprintln!("kmsfs: {error}");
+            }
+            error.exit().report()
+        }
+    }
+}
+
+fn dispatch(invocation: Invocation) -> Result<Exit, CliError> {
+    let Cli { home, command } = match invocation {
+        Invocation::Command(cli) => cli,
+        Invocation::Helper(helper) if helper.fake => return Ok(Exit::Success),
+        Invocation::Helper(helper) => return mount::run(helper.request()?),
+    };
+    let access = Access::new(home.clone());
+    match command {
+        Command::Init(arguments) => init::run(&access, arguments),
+        Command::Mount(arguments) => mount::run(arguments.request(home)?),
+        Command::Umount(arguments) => umount::run(&access, &arguments),
+        Command::Status(arguments) => status::run(&access, &arguments),
+        Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Key(arguments) => key::run(&access, arguments),
+        Command::Policy(arguments) => policy::run(&access, arguments),
+        Command::Audit(arguments) => audit::run(&access, arguments),
+    }
+}

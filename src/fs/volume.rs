@@ -151,10 +151,8 @@ impl NewVolume<'_> {
             let path = path.to_owned();
             move |source: io::Error| VolumeError::Io { path, source }
         };
+        self.check()?;
         let existed = self.backing.exists();
-        if existed {
-            self.refuse_used()?;
-        }
         let volume = VolumeId::generate();
         let request = GenerateDataKeyRequest {
             key_id: self.key_arn.to_owned(),
@@ -380,14 +378,6 @@ impl LockedVolume {
         }
     }
 
-    fn was_left_unclean(&self) -> io::Result<bool> {
-        match sys::stat_at(&self.control, UNCLEAN) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-
     fn mark_unclean(&self) -> io::Result<()> {
         match sys::create_file(&self.control, UNCLEAN, 0o600) {
             Ok(_) => sys::sync_directory(&self.control),
@@ -429,7 +419,7 @@ impl LockedVolume {
             .and_then(|record| open_directory_record(&keys.directories, &record).ok())
             .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
 
-        let unclean = self.was_left_unclean().map_err(io)?;
+        let unclean = has_mark(&self.control).map_err(io)?;
         if !options.read_only {
             self.mark_unclean().map_err(io)?;
         }
@@ -503,6 +493,38 @@ impl LockedVolume {
             .into_key()
             .ok_or_else(|| refused(KmsError::Internal("the volume key has not 32 bytes".into())))?;
         Ok(VolumeKeys::new(&key))
+    }
+}
+
+/// Whether a process uses the volume at `backing`.
+///
+/// # Errors
+/// [`VolumeError`] when there is no volume.
+pub fn is_locked(backing: &Path) -> Result<bool, VolumeError> {
+    let volume = Volume::read(backing)?;
+    match sys::open_node_path(&volume.control, LOCK, sys::Access::Read) {
+        // A shared lock of a moment: two that look do not see each other.
+        Ok(lock) => Ok(flock(&lock, FlockOperation::NonBlockingLockShared).is_err()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(VolumeError::Io { path: backing.to_owned(), source }),
+    }
+}
+
+/// Whether the volume at `backing` carries the mark of use: while it is mounted, and after an end
+/// that was not clean.
+///
+/// # Errors
+/// [`VolumeError`] when there is no volume.
+pub fn is_unclean(backing: &Path) -> Result<bool, VolumeError> {
+    has_mark(&Volume::read(backing)?.control)
+        .map_err(|source| VolumeError::Io { path: backing.to_owned(), source })
+}
+
+fn has_mark(control: &OwnedFd) -> io::Result<bool> {
+    match sys::stat_at(control, UNCLEAN) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 

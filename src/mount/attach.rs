@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{getegid, geteuid};
 
@@ -132,19 +132,7 @@ fn attach_as_root(
         .write(true)
         .open(DEVICE)
         .map_err(MountError::NoDevice)?;
-    let mut flags = MountFlags::empty();
-    let chosen = [
-        (options.read_only, MountFlags::RDONLY),
-        (!options.dev, MountFlags::NODEV),
-        (!options.suid, MountFlags::NOSUID),
-        (options.noexec, MountFlags::NOEXEC),
-        (options.noatime, MountFlags::NOATIME),
-    ];
-    for (chosen, flag) in chosen {
-        if chosen {
-            flags |= flag;
-        }
-    }
+    let flags = kernel_flags(options);
     let data = format!(
         "fd={},rootmode=40000,user_id={},group_id={},default_permissions{}",
         device.as_raw_fd(),
@@ -164,6 +152,20 @@ fn attach_as_root(
         }
     })?;
     Ok(device.into())
+}
+
+fn kernel_flags(options: &AttachOptions) -> MountFlags {
+    let chosen = [
+        (options.read_only, MountFlags::RDONLY),
+        (!options.dev, MountFlags::NODEV),
+        (!options.suid, MountFlags::NOSUID),
+        (options.noexec, MountFlags::NOEXEC),
+        (options.noatime, MountFlags::NOATIME),
+    ];
+    chosen
+        .into_iter()
+        .filter_map(|(chosen, flag)| chosen.then_some(flag))
+        .fold(MountFlags::empty(), |all, flag| all | flag)
 }
 
 /// `fusermount3` mounts with the rights of root and sends the connection over a socket
@@ -235,6 +237,17 @@ fn receive_descriptor(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
         _ => None,
     });
     Ok(received)
+}
+
+/// Changes the kernel's options of an existing mount.
+///
+/// # Errors
+/// [`MountError::Refused`], for instance for anyone but root.
+pub fn remount(mountpoint: &Path, options: &AttachOptions) -> Result<(), MountError> {
+    mount_remount(mountpoint, kernel_flags(options), c"").map_err(|error| MountError::Refused {
+        path: mountpoint.to_owned(),
+        reason: error.to_string(),
+    })
 }
 
 /// Unmounts. `lazy` leaves programs that still use it their open files.

@@ -9,6 +9,6 @@ mod pool;
 mod session;
 mod tuning;
 
-pub use attach::{AttachOptions, MountError, detach};
+pub use attach::{AttachOptions, MountError, detach, remount};
 pub use live::{LiveMount, find, mounts};
 pub use session::{Mounted, Plan};

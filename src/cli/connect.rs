@@ -1,0 +1,149 @@
+//! Opening the home and reaching its key service.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::process::{getegid, geteuid};
+use zeroize::Zeroizing;
+
+use crate::audit::{Anchor, Anchored};
+use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock};
+
+use super::args::HomeArgs;
+use super::error::CliError;
+use super::home::{Environment, SecretSource};
+
+/// Which home, and what opens it.
+pub(super) struct Access {
+    environment: Environment,
+    named: HomeArgs,
+}
+
+impl Access {
+    pub(super) fn new(named: HomeArgs) -> Self {
+        Self { environment: Environment::current(), named }
+    }
+
+    pub(super) fn path(&self) -> Result<PathBuf, CliError> {
+        Ok(self.environment.home(self.named.home.clone())?)
+    }
+
+    pub(super) fn secret(&self) -> SecretSource {
+        self.environment.secret(self.named.passfile.clone(), self.named.keyfile.clone())
+    }
+
+    /// Opens the home and its key service. A process that already serves the home needs no secret
+    /// from this one; without such a process the secret is asked for.
+    pub(super) fn open(&self) -> Result<Opened, CliError> {
+        let path = self.path()?;
+        let unlock = match self.secret() {
+            SecretSource::Prompt => None,
+            source => Some(unlock(&source, false)?),
+        };
+        let home = Home::open(&path, unlock.as_ref())?;
+        match home.service() {
+            Ok(service) => Ok(Opened { home, service }),
+            Err(HomeError::Sealed(_)) if unlock.is_none() => {
+                let home = Home::open(&path, Some(&ask(false)?))?;
+                let service = home.service()?;
+                Ok(Opened { home, service })
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the home with `given`, or as [`Access::open`] does.
+    pub(super) fn open_with(&self, given: Option<Unlock>) -> Result<Opened, CliError> {
+        let Some(given) = given else { return self.open() };
+        let home = Home::open(&self.path()?, Some(&given))?;
+        let service = home.service()?;
+        Ok(Opened { home, service })
+    }
+
+    /// Opens the home, or makes it.
+    pub(super) fn open_or_create(&self) -> Result<Opened, CliError> {
+        let path = self.path()?;
+        if path.join("home.json").exists() {
+            return self.open();
+        }
+        let home = Home::open_or_create(&path, &unlock(&self.secret(), true)?)?;
+        let service = home.service()?;
+        Ok(Opened { home, service })
+    }
+
+    /// The home without its key service: for its audit logs and policies.
+    pub(super) fn look(&self) -> Result<Home, CliError> {
+        Ok(Home::open(&self.path()?, None)?)
+    }
+}
+
+/// An open home with its key service.
+pub(super) struct Opened {
+    pub(super) home: Home,
+    pub(super) service: Arc<dyn KeyService>,
+}
+
+impl Opened {
+    /// Whoever runs this command, as the key service sees them.
+    pub(super) fn caller(&self) -> kms::Caller {
+        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+        kms::Caller {
+            uid: Some(uid),
+            pid: Some(std::process::id()),
+            ..kms::Caller::new(self.home.principal(uid, gid))
+        }
+    }
+
+    /// The same, asking as the filesystem.
+    pub(super) fn caller_via_kmsfs(&self) -> kms::Caller {
+        kms::Caller { via_kmsfs: true, ..self.caller() }
+    }
+}
+
+pub(super) fn unlock(source: &SecretSource, new: bool) -> Result<Unlock, CliError> {
+    match source {
+        SecretSource::Passfile(file) => Ok(Unlock::Passphrase(Passphrase::from_file(file)?)),
+        SecretSource::Keyfile(file) => Ok(Unlock::KeyFile(file.clone())),
+        SecretSource::Prompt => ask(new),
+    }
+}
+
+fn ask(new: bool) -> Result<Unlock, CliError> {
+    let passphrase = ask_text()?;
+    if new {
+        let again = Zeroizing::new(prompt("Again: ")?);
+        if *again != *passphrase {
+            return Err(CliError::PassphrasesDiffer);
+        }
+    }
+    Ok(Unlock::Passphrase(Passphrase::new(passphrase.to_string())?))
+}
+
+/// The passphrase as it was typed.
+pub(super) fn ask_text() -> Result<Zeroizing<String>, CliError> {
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::NoSecret);
+    }
+    Ok(Zeroizing::new(prompt("Passphrase: ")?))
+}
+
+fn prompt(text: &str) -> Result<String, CliError> {
+    rpassword::prompt_password(text).map_err(CliError::io("the terminal"))
+}
+
+/// Has a volume's audit log signed by the home's key service.
+pub(super) struct ServiceAnchor {
+    pub(super) service: Arc<dyn KeyService>,
+    pub(super) public_key: [u8; 32],
+}
+
+impl Anchor for ServiceAnchor {
+    fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
+        self.service.audit_anchor(log, seq, hash).map_err(|error| error.to_string())
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.public_key
+    }
+}

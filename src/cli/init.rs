@@ -1,0 +1,88 @@
+//! `kmsfs init`: a volume, its key unless one is given, and its policy.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::fs::{NewVolume, volume_arn};
+use crate::kms::{CreateAliasRequest, CreateKeyRequest, DescribeKeyRequest};
+use crate::policy::canned;
+
+use super::args::{InitArgs, TreePolicy};
+use super::connect::{Access, Opened};
+use super::error::CliError;
+use super::exit::Exit;
+use super::{output, policy};
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Made<'a> {
+    volume_id: String,
+    volume_arn: String,
+    backing: &'a Path,
+    key_arn: String,
+    home: &'a Path,
+}
+
+pub(super) fn run(access: &Access, arguments: InitArgs) -> Result<Exit, CliError> {
+    // What can be refused is refused before anything is made.
+    let given = match &arguments.policy {
+        TreePolicy::File(file) => Some(policy::read_tree(file)?),
+        TreePolicy::Owner | TreePolicy::Everyone => None,
+    };
+    NewVolume { backing: &arguments.backing, key_arn: "" }.check()?;
+    let opened = access.open_or_create()?;
+    let key_arn = match &arguments.key {
+        Some(key) => {
+            let request = DescribeKeyRequest { key_id: key.clone() };
+            opened.service.describe_key(&opened.caller(), &request)?.key_metadata.arn
+        }
+        None => new_key(&opened, &arguments.backing)?,
+    };
+    let new = NewVolume { backing: &arguments.backing, key_arn: &key_arn };
+    let volume = new.create(&*opened.service, &opened.caller_via_kmsfs())?;
+
+    let home = &opened.home;
+    let volume_arn = volume_arn(home.region(), home.account(), &volume);
+    let document = match arguments.policy {
+        TreePolicy::Owner => canned::owner_tree_policy(&opened.caller().principal.arn, &volume_arn),
+        TreePolicy::Everyone => canned::everyone_tree_policy(&volume_arn, home.account()),
+        TreePolicy::File(_) => given.expect("it was read above"),
+    };
+    policy::install(&home.policy_path(&volume.to_string()), &document)?;
+    if arguments.key.is_none() {
+        let alias_name = format!("alias/kmsfs/{volume}");
+        let request = CreateAliasRequest { alias_name, target_key_id: key_arn.clone() };
+        opened.service.create_alias(&opened.caller(), &request)?;
+    }
+
+    let backing = arguments.backing.canonicalize().map_err(CliError::io(&arguments.backing))?;
+    if arguments.output.json {
+        output::json(&Made {
+            volume_id: volume.to_string(),
+            volume_arn,
+            backing: &backing,
+            key_arn,
+            home: home.path(),
+        });
+    } else {
+        output::fields(&[
+            ("Volume", volume.to_string()),
+            ("Backing directory", backing.display().to_string()),
+            ("KMS key", key_arn),
+            ("Home", home.path().display().to_string()),
+        ]);
+        println!("Mount it with: kmsfs mount {} MOUNTPOINT", arguments.backing.display());
+    }
+    Ok(Exit::Success)
+}
+
+fn new_key(opened: &Opened, backing: &Path) -> Result<String, CliError> {
+    let home = &opened.home;
+    let request = CreateKeyRequest {
+        policy: Some(canned::kmsfs_key_policy(home.account(), home.region())),
+        description: Some(format!("kmsfs volume {}", backing.display())),
+        ..Default::default()
+    };
+    Ok(opened.service.create_key(&opened.caller(), &request)?.key_metadata.arn)
+}

@@ -1,0 +1,147 @@
+//! `kmsfs mount`, and mount(8) calling it.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::audit;
+use crate::fs::{Options, Services, Volume, descriptor_share};
+use crate::kms::Unlock;
+use crate::mount::{self, AttachOptions, Plan};
+use crate::sys;
+
+use super::args::HomeArgs;
+use super::args::mount::MountRequest;
+use super::connect::{Access, Opened, ServiceAnchor};
+use super::daemon;
+use super::error::CliError;
+use super::exit::Exit;
+use super::mount_options::{Coverage, Durability, MountOptions};
+use super::running::Note;
+
+/// What a mount logs unless `KMSFS_LOG` says otherwise.
+const LOG_LEVEL: &str = "warn,kmsfs=info,fuser=error";
+
+pub(super) fn run(request: MountRequest) -> Result<Exit, CliError> {
+    if request.options.remount == Some(true) {
+        mount::remount(&request.mountpoint, &attach_options(&request.options))?;
+        return Ok(Exit::Success);
+    }
+    let access = Access::new(HomeArgs {
+        home: request.options.home.clone(),
+        passfile: request.options.passfile.clone(),
+        keyfile: request.options.keyfile.clone(),
+    });
+    if request.foreground {
+        log_to_stderr();
+        serve(&access, &request, None, || {
+            eprintln!("Mounted on {}; end with Ctrl-C.", request.mountpoint.display());
+            Ok(())
+        })
+    } else if daemon::is_background() {
+        let passphrase = daemon::enter()?;
+        log_to_file(&access);
+        serve(&access, &request, passphrase, daemon::ready)
+    } else {
+        daemon::start(&access)
+    }
+}
+
+/// Mounts, says so by `ready`, and serves until the mount ends.
+fn serve(
+    access: &Access,
+    request: &MountRequest,
+    passphrase: Option<Unlock>,
+    ready: impl FnOnce() -> Result<(), CliError>,
+) -> Result<Exit, CliError> {
+    // The cheap checks come first: they need no secret.
+    let volume = Volume::read(&request.backing)?;
+    let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
+    let backing = request.backing.canonicalize().map_err(CliError::io(&request.backing))?;
+    let files = sys::raise_file_limit().map_err(CliError::io("the limit of open files"))?;
+    let opened = access.open_with(passphrase)?;
+    let is_mounted = |mountpoint: &Path| matches!(mount::find(mountpoint), Ok(Some(_)));
+    let (locked, config) = volume.lock(plan.mountpoint(), is_mounted)?;
+    let note = Note {
+        volume_id: config.unverified().volume.to_string(),
+        backing: backing.clone(),
+        mountpoint: plan.mountpoint().to_owned(),
+        pid: std::process::id(),
+    };
+    let options = Options {
+        read_only: request.options.read_only == Some(true),
+        strict_audit: request.options.audit == Some(Coverage::Strict),
+        descriptors: descriptor_share(files),
+    };
+    let durability = match request.options.audit_durability.unwrap_or_default() {
+        Durability::Balanced => audit::Durability::Balanced,
+        Durability::Strict => audit::Durability::Strict,
+    };
+    let home_path = opened.home.path().to_owned();
+    let services = services(opened, &note.volume_id, durability);
+    let filesystem = locked.open(config, services, options)?;
+    let mounted = plan.mount(filesystem, &backing)?;
+    let posted = note.post(&home_path).map_err(CliError::io(home_path))?;
+    ready()?;
+    let served = mounted.serve();
+    drop(posted);
+    if let Err(error) = &served {
+        tracing::error!(%error, "the mount ended badly");
+    }
+    served?;
+    Ok(Exit::Success)
+}
+
+fn services(opened: Opened, volume_id: &str, durability: audit::Durability) -> Services {
+    let mounter = opened.caller_via_kmsfs();
+    let Opened { home, service } = opened;
+    let anchor = ServiceAnchor { service: service.clone(), public_key: home.signing_public_key() };
+    Services {
+        keys: service,
+        audit: home.audit_dir(),
+        durability,
+        anchor: Arc::new(anchor),
+        policy: home.policy_path(volume_id),
+        account: home.account().to_owned(),
+        region: home.region().to_owned(),
+        mounter,
+        principals: Arc::new(move |uid, gid| home.principal(uid, gid)),
+    }
+}
+
+fn attach_options(options: &MountOptions) -> AttachOptions {
+    AttachOptions {
+        fsname: options.fsname.as_ref().map(|name| name.to_string_lossy().into_owned()),
+        allow_other: options.allow_other == Some(true),
+        read_only: options.read_only == Some(true),
+        dev: options.devices == Some(true),
+        suid: options.setuid == Some(true),
+        noexec: options.exec == Some(false),
+        noatime: options.atime == Some(false),
+    }
+}
+
+fn log_to_stderr() {
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter());
+    // A second one would be refused: there is none.
+    let _ = log.try_init();
+}
+
+/// A mount in the background logs to `HOME/kmsfs.log`.
+fn log_to_file(access: &Access) {
+    let Ok(home) = access.path() else { return };
+    let file = File::options().append(true).create(true).open(home.join("kmsfs.log"));
+    // Without a home there is nothing to serve either, and the error says so.
+    let Ok(file) = file else { return };
+    let log = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .with_writer(std::sync::Mutex::new(file))
+        .with_env_filter(filter());
+    let _ = log.try_init();
+}
+
+fn filter() -> EnvFilter {
+    EnvFilter::try_from_env("KMSFS_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_LEVEL))
+}

@@ -1,0 +1,65 @@
+//! Which volume is mounted where, by the notes that mounts keep in their home (`HOME/run/<volume>.json`).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::mount;
+
+use super::connect::Access;
+use super::error::CliError;
+
+const RUN: &str = "run";
+
+/// A mount's note.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Note {
+    pub(super) volume_id: String,
+    pub(super) backing: PathBuf,
+    pub(super) mountpoint: PathBuf,
+    pub(super) pid: u32,
+}
+
+/// A note on disk, removed when the mount ends.
+pub(super) struct Posted(PathBuf);
+
+impl Note {
+    pub(super) fn post(&self, home: &Path) -> io::Result<Posted> {
+        let directory = home.join(RUN);
+        std::fs::create_dir_all(&directory)?;
+        let file = directory.join(format!("{}.json", self.volume_id));
+        let temporary = file.with_extension("new");
+        std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+        std::fs::rename(&temporary, &file)?;
+        Ok(Posted(file))
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        if let Err(error) = std::fs::remove_file(&self.0) {
+            tracing::debug!(%error, "the note of the mount could not be removed");
+        }
+    }
+}
+
+/// The notes of `home`; one left by a mount that was killed is told by its mount point, where
+/// nothing of ours is mounted.
+pub(super) fn notes(home: &Path) -> Vec<Note> {
+    let Ok(entries) = std::fs::read_dir(home.join(RUN)) else { return Vec::new() };
+    entries
+        .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.ok()?.path()).ok()?).ok())
+        .collect()
+}
+
+/// The backing directory that `volume` means: itself, or that of the mount there.
+pub(super) fn backing_of(access: &Access, volume: &Path) -> Result<PathBuf, CliError> {
+    let found = mount::find(volume).map_err(CliError::io("/proc/self/mountinfo"))?;
+    let Some(live) = found else { return Ok(volume.to_owned()) };
+    let noted = access.path().ok().and_then(|home| {
+        notes(&home).into_iter().find(|note| note.mountpoint == live.mountpoint)
+    });
+    Ok(noted.map_or_else(|| PathBuf::from(live.source), |note| note.backing))
+}

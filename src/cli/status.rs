@@ -1,0 +1,129 @@
+//! `kmsfs status`.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::format::FORMAT_VERSION;
+use crate::fs::{Volume, is_locked, is_unclean};
+use crate::mount::{self, LiveMount};
+
+use super::args::StatusArgs;
+use super::connect::Access;
+use super::error::CliError;
+use super::exit::Exit;
+use super::{output, running};
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Status {
+    volume_id: String,
+    backing: PathBuf,
+    key_arn: String,
+    format_version: u32,
+    mounted: bool,
+    mountpoint: Option<PathBuf>,
+    read_only: Option<bool>,
+    /// Not in use, and not left cleanly: the next mount settles its files.
+    unclean: bool,
+}
+
+pub(super) fn run(access: &Access, arguments: &StatusArgs) -> Result<Exit, CliError> {
+    let live = mount::mounts().map_err(CliError::io("/proc/self/mountinfo"))?;
+    match &arguments.volume {
+        Some(volume) => {
+            let backing = running::backing_of(access, volume)?;
+            let status = of(access, &backing, &live)?;
+            if arguments.output.json {
+                output::json(&status);
+            } else {
+                show(&status);
+            }
+        }
+        None => all(access, &live, arguments.output.json)?,
+    }
+    Ok(Exit::Success)
+}
+
+fn of(access: &Access, backing: &Path, live: &[LiveMount]) -> Result<Status, CliError> {
+    let volume = Volume::read(backing)?;
+    let config = volume.unverified();
+    let backing = backing.canonicalize().map_err(CliError::io(backing))?;
+    let mut mount = None;
+    for candidate in live {
+        if running::backing_of(access, &candidate.mountpoint)? == backing {
+            mount = Some(candidate);
+        }
+    }
+    let mounted = is_locked(&backing)?;
+    Ok(Status {
+        volume_id: config.volume.to_string(),
+        key_arn: config.key_arn.clone(),
+        format_version: FORMAT_VERSION,
+        mounted,
+        mountpoint: mount.map(|mount| mount.mountpoint.clone()),
+        read_only: mount.map(|mount| mount.read_only),
+        unclean: !mounted && is_unclean(&backing)?,
+        backing,
+    })
+}
+
+fn all(access: &Access, live: &[LiveMount], json: bool) -> Result<(), CliError> {
+    let mut statuses = Vec::new();
+    for mount in live {
+        let backing = running::backing_of(access, &mount.mountpoint)?;
+        // Another user's mount, or one under another name: its mount point is what can be said.
+        let volume = of(access, &backing, live).ok();
+        statuses.push((mount, volume));
+    }
+    if json {
+        let mounts: Vec<_> = statuses
+            .iter()
+            .map(|(mount, volume)| match volume {
+                Some(volume) => serde_json::json!(volume),
+                None => serde_json::json!({
+                    "Mountpoint": mount.mountpoint,
+                    "Source": mount.source.to_string_lossy(),
+                    "ReadOnly": mount.read_only,
+                    "Mounted": true,
+                }),
+            })
+            .collect();
+        output::json(&serde_json::json!({ "Mounts": mounts }));
+        return Ok(());
+    }
+    if statuses.is_empty() {
+        println!("Nothing of kmsfs is mounted.");
+        return Ok(());
+    }
+    let rows = statuses.into_iter().map(|(mount, volume)| {
+        vec![
+            mount.mountpoint.display().to_string(),
+            mount.source.to_string_lossy().into_owned(),
+            volume.map(|volume| volume.volume_id).unwrap_or_default(),
+            if mount.read_only { "ro" } else { "rw" }.to_owned(),
+        ]
+    });
+    output::table(&["MOUNTPOINT", "BACKING", "VOLUME", "MODE"], rows);
+    Ok(())
+}
+
+fn show(status: &Status) {
+    let state = match (&status.mountpoint, status.mounted, status.unclean) {
+        (Some(mountpoint), ..) => format!("mounted on {}", mountpoint.display()),
+        (None, true, _) => "in use by another process".to_owned(),
+        (None, false, true) => "not mounted; not left cleanly, the next mount settles it".to_owned(),
+        (None, false, false) => "not mounted".to_owned(),
+    };
+    let mode = match status.read_only {
+        Some(true) => " (read-only)",
+        Some(false) | None => "",
+    };
+    output::fields(&[
+        ("Volume", status.volume_id.clone()),
+        ("Backing directory", status.backing.display().to_string()),
+        ("KMS key", status.key_arn.clone()),
+        ("Format", status.format_version.to_string()),
+        ("State", format!("{state}{mode}")),
+    ]);
+}
