@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::event::Source;
 use super::{AuditError, io_error};
 
 const LOG: &str = "jsonl";
@@ -35,6 +36,15 @@ impl Files {
             head: file(HEAD),
             torn: file("torn"),
         })
+    }
+
+    /// Which service's log it is.
+    pub(super) fn source(&self) -> Source {
+        if self.name == "kms" {
+            Source::Kms
+        } else {
+            Source::Kmsfs
+        }
     }
 
     /// The logs of `directory` by name: those with records, a head, or both.

