@@ -3,7 +3,13 @@
 //! Modules import only from lower ranks (`docs/architecture.md`); `tests/layers.rs` enforces it.
 
 pub mod audit;
+pub mod cli;
 pub mod crypto;
 pub mod format;
+pub mod fs;
+pub mod keyring;
+pub mod kms;
+pub mod mount;
+pub mod policy;
 #[allow(unsafe_code)] // the one exception: what rustix does not wrap
 pub mod sys;

@@ -214,7 +214,14 @@ impl NewVolume<'_> {
         Ok(volume)
     }
 
-    fn refuse_used(&self) -> Result<(), VolumeError> {
+    /// Whether a volume can be made here.
+    ///
+    /// # Errors
+    /// [`VolumeError::Exists`], [`VolumeError::NotEmpty`].
+    pub fn check(&self) -> Result<(), VolumeError> {
+        if !self.backing.exists() {
+            return Ok(());
+        }
         let io = |source| VolumeError::Io {
             path: self.backing.to_owned(),
             source,
