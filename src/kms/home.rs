@@ -102,7 +102,7 @@ impl Inner {
 
 /// An open home.
 pub struct Home {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
     file: HomeFile,
     service: Mutex<Weak<Owner>>,
 }

@@ -36,6 +36,8 @@ mod service;
 mod signer;
 mod state;
 mod store;
+#[cfg(test)]
+mod testing;
 mod wire;
 
 pub use api::*;

@@ -20,12 +20,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{
-    net::{UnixListener, unix::UCred},
-    runtime::Runtime,
-    sync::oneshot,
-    task,
-};
+use tokio::{net::UnixListener, runtime::Runtime, sync::oneshot, task};
 use zeroize::Zeroizing;
 
 use super::{
@@ -63,12 +58,25 @@ struct Shared {
 }
 
 /// Who is at the other end of a connection, as the kernel tells (`SO_PEERCRED`).
-#[derive(Clone)]
-struct Peer(Option<UCred>);
+#[derive(Clone, Copy)]
+struct Peer {
+    uid: u32,
+    gid: u32,
+    pid: Option<u32>,
+}
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+/// A connection's peer; `None` when the kernel does not tell, which refuses its requests.
+#[derive(Clone)]
+struct Connection(Option<Peer>);
+
+impl Connected<IncomingStream<'_, UnixListener>> for Connection {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok())
+        let credentials = stream.io().peer_cred().ok();
+        Self(credentials.map(|credentials| Peer {
+            uid: credentials.uid(),
+            gid: credentials.gid(),
+            pid: credentials.pid().and_then(|pid| u32::try_from(pid).ok()),
+        }))
     }
 }
 
@@ -94,7 +102,7 @@ impl Server {
             .fallback(answer)
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(shared)
-            .into_make_service_with_connect_info::<Peer>();
+            .into_make_service_with_connect_info::<Connection>();
         let (stop, stopped) = oneshot::channel();
         runtime.spawn(async move {
             let serve = axum::serve(listener, router).with_graceful_shutdown(async {
@@ -155,12 +163,12 @@ pub(super) fn with_short_path<T>(
 
 async fn answer(
     State(shared): State<Shared>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Connection(peer)): ConnectInfo<Connection>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
     // Off the runtime's own thread: an operation may wait for the disk.
-    let answered = task::spawn_blocking(move || shared.answer(&peer, &headers, &body));
+    let answered = task::spawn_blocking(move || shared.answer(peer, &headers, &body));
     let result = answered.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "an operation of the key service panicked");
         Err(KmsError::Internal(
@@ -195,7 +203,7 @@ type ResponseBody = Zeroizing<Vec<u8>>;
 impl Shared {
     fn answer(
         &self,
-        peer: &Peer,
+        peer: Option<Peer>,
         headers: &HeaderMap,
         body: &[u8],
     ) -> Result<ResponseBody, KmsError> {
@@ -203,7 +211,8 @@ impl Shared {
             .get(TARGET)
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        let (caller, trusted) = self.caller(peer, headers)?;
+        let no_peer = || KmsError::AccessDenied("the peer has no credentials".to_owned());
+        let (caller, trusted) = self.caller(peer.ok_or_else(no_peer)?, headers)?;
         if let Some(operation) = target.strip_prefix(AWS) {
             self.dispatch(operation, &caller, body)
         } else if let Some(operation) = target.strip_prefix(OURS) {
@@ -216,17 +225,11 @@ impl Shared {
     }
 
     /// Who calls, and whether the peer is trusted to speak for others.
-    fn caller(&self, peer: &Peer, headers: &HeaderMap) -> Result<(Caller, bool), KmsError> {
-        let Some(credentials) = &peer.0 else {
-            return Err(KmsError::AccessDenied(
-                "the peer has no credentials".to_owned(),
-            ));
-        };
-        let uid = credentials.uid();
+    fn caller(&self, peer: Peer, headers: &HeaderMap) -> Result<(Caller, bool), KmsError> {
+        let Peer { uid, gid, pid } = peer;
         let trusted = uid == 0 || uid == self.home.owner_uid;
         let Some(forwarded) = headers.get(CALLER) else {
-            let principal = self.home.principals.get(uid, credentials.gid());
-            let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
+            let principal = self.home.principals.get(uid, gid);
             return Ok((
                 Caller {
                     uid: Some(uid),

@@ -44,8 +44,9 @@ impl Signer {
         self.waiting.lock().insert(log.to_owned(), head);
     }
 
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.lock().is_empty()
+    /// How many logs' heads wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.lock().len()
     }
 }
 
