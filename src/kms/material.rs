@@ -142,18 +142,24 @@ fn material_id(key: KeyId, secret: &SecretKey) -> String {
     Hkdf::<Sha256>::new(Some(key.as_bytes()), secret.expose())
         .expand(b"kmsfs v1 key material id", &mut id)
         .expect("32 bytes are within what SHA-256 expands to");
-    id.iter().fold(String::with_capacity(64), |mut text, byte| {
-        for nibble in [byte >> 4, byte & 15] {
-            text.push(char::from_digit(nibble.into(), 16).expect("a nibble is below 16"));
-        }
-        text
-    })
+    hex(&id)
+}
+
+/// Lower-case hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let nibbles = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    nibbles
+        .map(|nibble| char::from_digit(nibble.into(), 16).expect("below 16"))
+        .collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyVersion, Material};
-    use crate::{crypto::SecretKey, kms::name::KeyId};
+    use super::{KeyVersion, Material, SealedMaterial};
+    use crate::{
+        crypto::SecretKey,
+        kms::{api::Timestamp, name::KeyId},
+    };
 
     #[test]
     fn sealed_material_opens_only_as_the_key_and_version_it_was_sealed_for() {
@@ -168,6 +174,30 @@ mod tests {
         assert!(sealed.open(&root, KeyId::generate()).is_err());
         sealed.version = KeyVersion::FIRST;
         assert!(sealed.open(&root, key).is_err());
+    }
+
+    /// Golden vectors, made with Python's `cryptography` (HKDF, AESGCM) from the description.
+    #[test]
+    fn the_stores_format_is_the_one_of_the_golden_vectors() {
+        let root = SecretKey::take_from(&mut [9; 32]).unwrap();
+        let key = KeyId::from_bytes([1; 16]);
+        let sealed = "05050505050505050505050505050505050505050505050505050505050505053bfb6c3d\
+                      400286a870e4520d8bc479306f5cc9beaf86906cde840472e954410664892fa8669706f0\
+                      85c0eb05bb8617a2";
+        let sealed: Vec<u8> = (0..sealed.len() / 2)
+            .map(|n| u8::from_str_radix(&sealed[2 * n..2 * n + 2], 16).unwrap())
+            .collect();
+        let version = KeyVersion(2);
+        let sealed = SealedMaterial {
+            version,
+            created: Timestamp::default(),
+            rotation: None,
+            sealed,
+        };
+        let material = sealed.open(&root, key).ok().unwrap();
+        assert_eq!(material.secret().expose(), &[7; 32]);
+        let id = "a511473c37a17a1e6fc7bc9c1aa7d2bd4663bae7d93abb87b4a79448bc1d0158";
+        assert_eq!(material.id(), id);
     }
 
     #[test]

@@ -236,3 +236,6 @@ macro_rules! forward_operations {
     };
 }
 with_operations!(forward_operations);
+
+#[cfg(test)]
+mod tests;

@@ -331,45 +331,4 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, KmsError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::read;
-    use crate::kms::{CreateKeyRequest, DescribeKeyRequest, KmsError, ListKeysRequest};
-
-    fn refusal<T: serde::de::DeserializeOwned>(body: &str) -> KmsError {
-        read::<T>(body.as_bytes()).err().unwrap()
-    }
-
-    #[test]
-    fn a_missing_member_is_a_validation_error_in_aws_words() {
-        assert_eq!(
-            refusal::<DescribeKeyRequest>("{}"),
-            KmsError::Validation(
-                "1 validation error detected: Value null at 'keyId' failed to satisfy constraint: \
-                 Member must not be null"
-                    .to_owned()
-            )
-        );
-    }
-
-    #[test]
-    fn a_name_outside_its_set_is_a_validation_error() {
-        let refused = refusal::<CreateKeyRequest>(r#"{"KeySpec":"AES_512"}"#);
-        let KmsError::Validation(message) = refused else {
-            panic!("{refused}")
-        };
-        assert!(message.starts_with(
-            "1 validation error detected: Value 'AES_512' at 'keySpec' failed to satisfy \
-             constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, "
-        ));
-        assert!(message.ends_with(']'));
-    }
-
-    #[test]
-    fn other_json_is_a_serialization_error_and_an_empty_body_an_empty_request() {
-        for body in ["{", "[]", r#"{"KeyId":7}"#] {
-            let refused = refusal::<DescribeKeyRequest>(body);
-            assert!(matches!(refused, KmsError::Serialization(_)), "{body}");
-        }
-        assert!(read::<ListKeysRequest>(b"").unwrap().limit.is_none());
-    }
-}
+mod tests;

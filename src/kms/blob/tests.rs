@@ -5,7 +5,7 @@ use crate::{
     crypto::SecretKey,
     kms::{
         api::{CiphertextBlob, EncryptionContext, Timestamp},
-        material::{KeyVersion, Material},
+        material::{KeyVersion, Material, hex},
         name::KeyId,
     },
 };
@@ -44,10 +44,6 @@ fn open(blob: &CiphertextBlob, context: &EncryptionContext) -> Option<Vec<u8>> {
     parse(blob)?
         .open(&material(), context)
         .map(|plaintext| plaintext.to_vec())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]

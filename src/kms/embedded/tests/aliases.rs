@@ -1,7 +1,7 @@
 use super::{Fixture, policy_for, refusal};
 use crate::kms::{
-    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, DescribeKeyRequest, Empty, KeyService,
-    KmsError, ListAliasesRequest, UpdateAliasRequest, testing::user,
+    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, DescribeKeyRequest, Empty, KmsError,
+    ListAliasesRequest, UpdateAliasRequest, testing::user,
 };
 
 fn create(fixture: &Fixture, alias: &str, key: &str) -> Result<Empty, KmsError> {

@@ -7,8 +7,8 @@ use crate::{
     audit::{Anchor, Verdict, verify},
     kms::{
         Caller, CreateKeyRequest, DataKeySpec, DescribeKeyRequest, DisableKeyRequest,
-        EncryptRequest, EncryptionContext, GenerateDataKeyRequest, KmsError,
-        ListKeysRequest, Plaintext, testing::user,
+        EncryptRequest, EncryptionContext, GenerateDataKeyRequest, KmsError, ListKeysRequest,
+        Plaintext, testing::user,
     },
 };
 

@@ -1,8 +1,8 @@
 use super::{Fixture, refusal};
 use crate::kms::{
     CreateKeyRequest, DescribeKeyRequest, DisableKeyRequest, EnableKeyRequest, EncryptionAlgorithm,
-    KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage, KmsError, ListKeysRequest,
-    Origin, Tag, testing::user,
+    KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage, KmsError, ListKeysRequest, Origin, Tag,
+    testing::user,
 };
 
 fn describe(fixture: &Fixture, key_id: &str) -> Result<KeyMetadata, KmsError> {

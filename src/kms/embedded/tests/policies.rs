@@ -1,8 +1,9 @@
 use super::{Fixture, policy_for, refusal};
 use crate::{
     kms::{
-        Caller, CreateKeyRequest, DataKeySpec, EncryptionContext, GenerateDataKeyRequest,
-        GetKeyPolicyRequest, KmsError, PutKeyPolicyRequest, Tag, testing::user,
+        Caller, CreateAliasRequest, CreateKeyRequest, DataKeySpec, EncryptionContext,
+        GenerateDataKeyRequest, GetKeyPolicyRequest, KmsError, PutKeyPolicyRequest, Tag,
+        testing::user,
     },
     policy::canned,
 };
@@ -52,10 +53,6 @@ fn generate(
         .service()
         .generate_data_key(caller, &request)
         .map(drop)
-}
-
-fn condition(operator: &str, key: &str, value: &str) -> String {
-    format!(r#", "Condition": {{"{operator}": {{"{key}": {value}}}}}"#)
 }
 
 #[test]
@@ -169,9 +166,24 @@ fn the_only_policy_name_is_default() {
     );
 }
 
+/// Whether `caller` may make a data key under a policy that lets in the user anna on a condition.
+fn let_in(
+    fixture: &Fixture,
+    key: &str,
+    (operator, name, value): (&str, &str, &str),
+    caller: &Caller,
+    context: &[(&str, &str)],
+) -> bool {
+    let condition = format!(r#", "Condition": {{"{operator}": {{"{name}": "{value}"}}}}"#);
+    let policy = policy_for("anna", r#""kms:GenerateDataKey""#, &condition);
+    put(fixture, key, &policy).unwrap();
+    generate(fixture, caller, key, context).is_ok()
+}
+
 #[test]
-fn conditions_see_through_whom_and_for_what_a_key_is_used() {
+fn conditions_see_who_uses_a_key_and_through_what() {
     let fixture = Fixture::new();
+    let key = fixture.key();
     let anna = user("anna");
     let through_kmsfs = Caller {
         via_kmsfs: true,
@@ -181,127 +193,133 @@ fn conditions_see_through_whom_and_for_what_a_key_is_used() {
         uid: Some(1000),
         ..anna.clone()
     };
-    let file = [("kmsfs:file", "1")];
-    type Case<'a> = (
-        &'a str,
-        &'a str,
-        &'a str,
-        &'a Caller,
-        &'a [(&'a str, &'a str)],
-        bool,
-    );
-    let cases: [Case<'_>; 13] = [
+    for (condition, caller, allowed) in [
         (
-            "StringEquals",
-            "kms:ViaService",
-            r#""kmsfs.us-east-1.amazonaws.com""#,
+            (
+                "StringEquals",
+                "kms:ViaService",
+                "kmsfs.us-east-1.amazonaws.com",
+            ),
             &anna,
-            &[],
             false,
         ),
         (
-            "StringEquals",
-            "kms:ViaService",
-            r#""kmsfs.us-east-1.amazonaws.com""#,
+            (
+                "StringEquals",
+                "kms:ViaService",
+                "kmsfs.us-east-1.amazonaws.com",
+            ),
             &through_kmsfs,
-            &[],
+            true,
+        ),
+        (("Bool", "aws:ViaAWSService", "true"), &through_kmsfs, true),
+        (("Bool", "aws:ViaAWSService", "true"), &anna, false),
+        (
+            ("StringEquals", "kms:CallerAccount", "000000000000"),
+            &anna,
             true,
         ),
         (
-            "StringEquals",
-            "kms:CallerAccount",
-            r#""000000000000""#,
+            ("StringEquals", "kms:CallerAccount", "111122223333"),
             &anna,
-            &[],
-            true,
-        ),
-        (
-            "StringEquals",
-            "kms:CallerAccount",
-            r#""111122223333""#,
-            &anna,
-            &[],
             false,
         ),
+        (("StringEquals", "aws:PrincipalType", "User"), &anna, true),
+        (("NumericEquals", "kmsfs:Uid", "1000"), &as_1000, true),
+        (("NumericEquals", "kmsfs:Uid", "1000"), &anna, false),
         (
-            "StringEquals",
-            "kms:EncryptionContext:kmsfs:file",
-            r#""1""#,
+            ("DateGreaterThan", "aws:CurrentTime", "2020-01-01T00:00:00Z"),
             &anna,
-            &file,
             true,
         ),
         (
-            "StringEquals",
-            "kms:EncryptionContext:kmsfs:file",
-            r#""2""#,
+            ("DateLessThan", "aws:EpochTime", "2020-01-01T00:00:00Z"),
             &anna,
-            &file,
             false,
         ),
-        (
-            "StringEquals",
-            "kms:EncryptionContext:kmsfs:file",
-            r#""1""#,
-            &anna,
-            &[],
-            false,
-        ),
-        (
-            "ForAnyValue:StringEquals",
-            "kms:EncryptionContextKeys",
-            r#""kmsfs:file""#,
-            &anna,
-            &file,
-            true,
-        ),
-        (
-            "StringEquals",
-            "kms:KeySpec",
-            r#""SYMMETRIC_DEFAULT""#,
-            &anna,
-            &[],
-            true,
-        ),
-        (
-            "StringEquals",
-            "kms:KeyOrigin",
-            r#""EXTERNAL""#,
-            &anna,
-            &[],
-            false,
-        ),
-        (
-            "NumericEquals",
-            "kmsfs:Uid",
-            r#""1000""#,
-            &as_1000,
-            &[],
-            true,
-        ),
-        ("NumericEquals", "kmsfs:Uid", r#""1000""#, &anna, &[], false),
-        (
-            "DateGreaterThan",
-            "aws:CurrentTime",
-            r#""2020-01-01T00:00:00Z""#,
-            &anna,
-            &[],
-            true,
-        ),
-    ];
+    ] {
+        assert_eq!(
+            let_in(&fixture, &key, condition, caller, &[]),
+            allowed,
+            "{condition:?}"
+        );
+    }
+}
+
+#[test]
+fn conditions_see_what_a_key_is_and_what_it_is_used_for() {
+    let fixture = Fixture::new();
     let key = fixture.key();
-    for (operator, name, value, caller, context, allowed) in cases {
-        let condition = condition(operator, name, value);
-        let policy = policy_for("anna", r#""kms:GenerateDataKey""#, &condition);
-        put(&fixture, &key, &policy).unwrap();
-        let answered = generate(&fixture, caller, &key, context);
-        assert_eq!(answered.is_ok(), allowed, "{condition} {answered:?}");
+    let file = [("kmsfs:file", "1")];
+    for (condition, context, allowed) in [
+        (
+            ("StringEquals", "kms:EncryptionContext:kmsfs:file", "1"),
+            &file[..],
+            true,
+        ),
+        (
+            ("StringEquals", "kms:EncryptionContext:kmsfs:File", "1"),
+            &file[..],
+            true,
+        ),
+        (
+            ("StringEquals", "kms:EncryptionContext:kmsfs:file", "2"),
+            &file[..],
+            false,
+        ),
+        (
+            ("StringEquals", "kms:EncryptionContext:kmsfs:file", "1"),
+            &[],
+            false,
+        ),
+        (
+            (
+                "ForAnyValue:StringEquals",
+                "kms:EncryptionContextKeys",
+                "kmsfs:file",
+            ),
+            &file[..],
+            true,
+        ),
+        (
+            (
+                "ForAnyValue:StringEquals",
+                "kms:EncryptionContextKeys",
+                "kmsfs:File",
+            ),
+            &file[..],
+            false,
+        ),
+        (
+            (
+                "StringEquals",
+                "kms:EncryptionAlgorithm",
+                "SYMMETRIC_DEFAULT",
+            ),
+            &[],
+            true,
+        ),
+        (
+            ("StringEquals", "kms:KeySpec", "SYMMETRIC_DEFAULT"),
+            &[],
+            true,
+        ),
+        (("StringEquals", "kms:KeyUsage", "SIGN_VERIFY"), &[], false),
+        (("StringEquals", "kms:KeyOrigin", "EXTERNAL"), &[], false),
+        (("Bool", "kms:MultiRegion", "false"), &[], true),
+        (
+            ("StringEquals", "aws:RequestedRegion", "us-east-1"),
+            &[],
+            true,
+        ),
+    ] {
+        let let_in = let_in(&fixture, &key, condition, &user("anna"), context);
+        assert_eq!(let_in, allowed, "{condition:?} {context:?}");
     }
 }
 
 #[test]
 fn conditions_see_aliases_and_tags() {
-    use crate::kms::CreateAliasRequest;
     let fixture = Fixture::new();
     let tag = Tag {
         tag_key: "team".to_owned(),
@@ -324,58 +342,35 @@ fn conditions_see_aliases_and_tags() {
         .service()
         .create_alias(&fixture.admin, &alias)
         .unwrap();
-    for (operator, name, value, named_by, allowed) in [
+    let anna = user("anna");
+    let requested = ("StringEquals", "kms:RequestAlias", "alias/blue");
+    assert!(!let_in(&fixture, &key, requested, &anna, &[]));
+    // The policy stands now; by the alias it lets her in.
+    assert!(generate(&fixture, &anna, "alias/blue", &[]).is_ok());
+    for (condition, allowed) in [
         (
-            "StringEquals",
-            "kms:RequestAlias",
-            r#""alias/blue""#,
-            "alias/blue",
+            (
+                "ForAnyValue:StringEquals",
+                "kms:ResourceAliases",
+                "alias/blue",
+            ),
             true,
         ),
         (
-            "StringEquals",
-            "kms:RequestAlias",
-            r#""alias/blue""#,
-            &*key,
+            (
+                "ForAnyValue:StringEquals",
+                "kms:ResourceAliases",
+                "alias/red",
+            ),
             false,
         ),
-        (
-            "ForAnyValue:StringEquals",
-            "kms:ResourceAliases",
-            r#""alias/blue""#,
-            &*key,
-            true,
-        ),
-        (
-            "ForAnyValue:StringEquals",
-            "kms:ResourceAliases",
-            r#""alias/red""#,
-            &*key,
-            false,
-        ),
-        (
-            "StringEquals",
-            "aws:ResourceTag/team",
-            r#""blue""#,
-            &*key,
-            true,
-        ),
-        (
-            "StringEquals",
-            "aws:ResourceTag/team",
-            r#""red""#,
-            &*key,
-            false,
-        ),
+        (("StringEquals", "aws:ResourceTag/team", "blue"), true),
+        (("StringEquals", "aws:ResourceTag/team", "red"), false),
     ] {
-        let condition = condition(operator, name, value);
-        let policy = policy_for("anna", r#""kms:GenerateDataKey""#, &condition);
-        put(&fixture, &key, &policy).unwrap();
-        let answered = generate(&fixture, &user("anna"), named_by, &[]);
         assert_eq!(
-            answered.is_ok(),
+            let_in(&fixture, &key, condition, &anna, &[]),
             allowed,
-            "{condition} {named_by} {answered:?}"
+            "{condition:?}"
         );
     }
 }

@@ -1,8 +1,8 @@
 use super::{Fixture, refusal};
 use crate::kms::{
     DecryptRequest, DescribeKeyRequest, DisableKeyRequest, EncryptRequest, IncludeKeyMaterial,
-    KeyMaterialState, KmsError, ListKeyRotationsRequest, Plaintext,
-    RotateKeyOnDemandRequest, RotationType, RotationsListEntry,
+    KeyMaterialState, KmsError, ListKeyRotationsRequest, Plaintext, RotateKeyOnDemandRequest,
+    RotationType, RotationsListEntry,
 };
 
 fn rotate(fixture: &Fixture, key_id: &str) -> Result<String, KmsError> {

@@ -1,0 +1,177 @@
+use std::{
+    io::{Read, Write},
+    os::unix::net::UnixStream,
+    sync::Arc,
+};
+
+use axum::http::{HeaderMap, HeaderValue};
+use serde_json::Value;
+
+use super::{CALLER, Peer, SOCKET, Shared, read};
+use crate::kms::{
+    CreateKeyRequest, DescribeKeyRequest, Home, KmsError, ListKeysRequest,
+    embedded::Embedded,
+    testing::{Place, user},
+    wire,
+};
+
+fn refusal<T: serde::de::DeserializeOwned>(body: &str) -> KmsError {
+    read::<T>(body.as_bytes()).err().unwrap()
+}
+
+#[test]
+fn a_missing_member_is_a_validation_error_in_aws_words() {
+    assert_eq!(
+        refusal::<DescribeKeyRequest>("{}"),
+        KmsError::Validation(
+            "1 validation error detected: Value null at 'keyId' failed to satisfy constraint: \
+             Member must not be null"
+                .to_owned()
+        )
+    );
+}
+
+#[test]
+fn a_name_outside_its_set_is_a_validation_error() {
+    let refused = refusal::<CreateKeyRequest>(r#"{"KeySpec":"AES_512"}"#);
+    let KmsError::Validation(message) = refused else {
+        panic!("{refused}")
+    };
+    assert!(message.starts_with(
+        "1 validation error detected: Value 'AES_512' at 'keySpec' failed to satisfy \
+         constraint: Member must satisfy enum value set: [SYMMETRIC_DEFAULT, "
+    ));
+    assert!(message.ends_with(']'));
+}
+
+#[test]
+fn other_json_is_a_serialization_error_and_an_empty_body_an_empty_request() {
+    for body in ["{", "[]", r#"{"KeyId":7}"#] {
+        let refused = refusal::<DescribeKeyRequest>(body);
+        assert!(matches!(refused, KmsError::Serialization(_)), "{body}");
+    }
+    assert!(read::<ListKeysRequest>(b"").unwrap().limit.is_none());
+}
+
+fn shared(home: &Home) -> Shared {
+    let service = Arc::new(Embedded::open(&home.inner).unwrap());
+    Shared {
+        home: Arc::clone(&home.inner),
+        service,
+    }
+}
+
+fn speaking_for(name: &str) -> HeaderMap {
+    let caller = wire::encode_caller(&user(name));
+    HeaderMap::from_iter([(
+        CALLER.parse().unwrap(),
+        HeaderValue::from_str(&caller).unwrap(),
+    )])
+}
+
+#[test]
+fn a_peer_is_who_the_kernel_says_it_is() {
+    let place = Place::new();
+    let home = place.create();
+    let peer = Peer {
+        uid: 4_000_000_001,
+        gid: 4_000_000_002,
+        pid: Some(7),
+    };
+    let (caller, trusted) = shared(&home).caller(peer, &HeaderMap::new()).unwrap();
+    assert_eq!(
+        caller.principal.arn,
+        "arn:aws:iam::000000000000:user/uid-4000000001"
+    );
+    assert_eq!((caller.uid, caller.pid), (Some(4_000_000_001), Some(7)));
+    assert!(!caller.via_kmsfs && !trusted);
+}
+
+#[test]
+fn only_root_and_the_homes_owner_speak_for_others() {
+    let place = Place::new();
+    let home = place.create();
+    let shared = shared(&home);
+    for uid in [0, home.inner.owner_uid] {
+        let peer = Peer {
+            uid,
+            gid: 0,
+            pid: None,
+        };
+        let (caller, trusted) = shared.caller(peer, &speaking_for("anna")).unwrap();
+        assert_eq!(caller.principal.arn, "arn:aws:iam::000000000000:user/anna");
+        assert!(trusted);
+    }
+    let peer = Peer {
+        uid: 4_000_000_001,
+        gid: 0,
+        pid: None,
+    };
+    let refused = shared.caller(peer, &speaking_for("anna")).err().unwrap();
+    assert!(matches!(refused, KmsError::AccessDenied(_)));
+    let anchor = shared
+        .dispatch_ours("AuditAnchor", false, b"{}")
+        .err()
+        .unwrap();
+    assert!(matches!(anchor, KmsError::AccessDenied(_)));
+}
+
+/// One request as any HTTP client would send it; the status and the body.
+fn post(home: &Home, target: &str, body: &str) -> (u16, Value) {
+    let mut stream = UnixStream::connect(home.path().join(SOCKET)).unwrap();
+    let length = body.len();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: kms\r\nX-Amz-Target: {target}\r\nConnection: close\r\n\
+         Content-Type: application/x-amz-json-1.1\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, serde_json::from_str(body).unwrap())
+}
+
+#[test]
+fn the_wire_is_that_of_aws() {
+    let place = Place::new();
+    let home = place.create();
+    let _service = home.service().unwrap();
+    let (status, made) = post(&home, "TrentService.CreateKey", "{}");
+    assert_eq!(status, 200);
+    let metadata = &made["KeyMetadata"];
+    assert_eq!(metadata["AWSAccountId"], "000000000000");
+    assert!(metadata["CreationDate"].is_f64(), "{metadata}");
+    let key = metadata["KeyId"].as_str().unwrap();
+
+    let request = format!(r#"{{"KeyId": "{key}", "Plaintext": "c2VjcmV0"}}"#);
+    let (_, encrypted) = post(&home, "TrentService.Encrypt", &request);
+    let blob = encrypted["CiphertextBlob"].as_str().unwrap();
+    let request = format!(r#"{{"CiphertextBlob": "{blob}"}}"#);
+    let (_, decrypted) = post(&home, "TrentService.Decrypt", &request);
+    assert_eq!(decrypted["Plaintext"], "c2VjcmV0");
+    assert_eq!(decrypted["EncryptionAlgorithm"], "SYMMETRIC_DEFAULT");
+
+    let request = format!(r#"{{"CiphertextBlob": "{blob}", "EncryptionContext": {{"a": "b"}}}}"#);
+    let (status, refused) = post(&home, "TrentService.Decrypt", &request);
+    assert_eq!(status, 400);
+    assert_eq!(
+        refused,
+        serde_json::json!({"__type": "InvalidCiphertextException"})
+    );
+    let (status, refused) = post(&home, "TrentService.DescribeKey", r#"{"KeyId": "x"}"#);
+    assert_eq!(status, 400);
+    let expected =
+        serde_json::json!({"__type": "NotFoundException", "message": "Invalid keyId 'x'"});
+    assert_eq!(refused, expected);
+    for target in ["TrentService.Conjure", "Kmsfs.Conjure", "nonsense", ""] {
+        let (status, refused) = post(&home, target, "{}");
+        assert_eq!(
+            (status, &refused["__type"]),
+            (400, &"UnknownOperationException".into())
+        );
+    }
+    let (_, epoch) = post(&home, "Kmsfs.Epoch", "");
+    assert_eq!(epoch["Epoch"], 1);
+}
