@@ -50,8 +50,11 @@ install_build_and_fuse() {
 is_mounted() { grep -qF " $1 " /proc/self/mounts; }
 
 # force_unmount DIR: also when it is in use, or the process behind it hangs (-f ends its requests).
+# Succeeds when nothing is mounted there afterwards.
 force_unmount() {
     is_mounted "$1" || return 0
-    fusermount3 -u "$1" 2>/dev/null && return
-    if ((EUID == 0)); then umount -f -l "$1"; else fusermount3 -u -z "$1"; fi
+    if ! fusermount3 -u "$1" 2>/dev/null; then
+        if ((EUID == 0)); then umount -f -l "$1"; else fusermount3 -u -z "$1"; fi || true
+    fi
+    ! is_mounted "$1"
 }

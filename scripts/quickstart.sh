@@ -37,9 +37,18 @@ export KMSFS_HOME=$work/home KMSFS_PASSFILE=$work/passphrase
 
 # The temporary directory's name is of no interest to the reader.
 shorten() { sed "s|$work|\$work|g"; }
-typed() { printf '%s$ %s%s\n' "$dim" "$*" "$plain_text" | shorten; }
 
-# show COMMAND...: prints the command as one would type it, and runs it.
+# typed COMMAND...: prints it as one would type it.
+typed() {
+    local word line='$'
+    for word; do
+        [[ $word == *[[:space:]\']* && $# -gt 1 ]] && word="\"$word\""
+        line+=" $word"
+    done
+    printf '%s%s%s\n' "$dim" "$line" "$plain_text" | shorten
+}
+
+# show COMMAND...: prints the command and runs it.
 show() {
     typed "$@"
     "$@" 2>&1 | shorten
@@ -96,7 +105,7 @@ tail -c +4097 "$file" | head -c 64 | od -A n -t x1z
 
 secret=$(find "$plain/tree" -type f -size -4k -print -quit)
 if ((EUID == 0)); then
-    say "5. Another user: file modes would let nobody read this, the volume's policy does not"
+    say "5. Another user (nobody): the mode lets everyone read this file, the volume's policy does not"
     show stat -c '%A %U %n' "$secret"
     refused setpriv --reuid 65534 --regid 65534 --clear-groups cat "$secret"
 else

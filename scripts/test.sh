@@ -40,11 +40,14 @@ trap 'exit 143' TERM
 summary=()
 failed=0
 
+# Whether the caller asked for this step: all of them, unless some were named.
+wanted() { [[ $only == "  " || $only == *" $1 "* ]]; }
+
 # step NAME SECONDS COMMAND...: runs one step, at most that long, and goes on whatever comes of it.
 step() {
     local name=$1 limit=$2 log=$logs/$1.log start=$SECONDS result
     shift 2
-    [[ $only == "  " || $only == *" $name "* ]] || return 0
+    wanted "$name" || return 0
     printf '%-18s ' "$name"
     # In the background, because bash runs no trap while it waits for a command in the foreground.
     timeout --kill-after=20 "$limit" "$@" >"$log" 2>&1 </dev/null &
@@ -97,7 +100,9 @@ step fmt 60 cargo fmt --check
 step clippy 600 cargo clippy --locked --all-targets -- -D warnings
 step docs 600 env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step deny 120 cargo deny check --hide-inclusion-graph bans licenses sources
-if cargo deny fetch db >"$logs/advisories.log" 2>&1 && ! grep -q 'failed to fetch' "$logs/advisories.log"; then
+if ! wanted advisories; then
+    :
+elif cargo deny fetch db >"$logs/advisories.log" 2>&1 && ! grep -q 'failed to fetch' "$logs/advisories.log"; then
     step advisories 120 cargo deny check --disable-fetch advisories
 else
     note advisories "NOT RUN: the RustSec database cannot be reached from here"
