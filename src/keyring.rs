@@ -22,7 +22,7 @@ use crate::policy::Allowed;
 /// How long an answer of the key service about a caller is believed.
 pub const DECISION_LIFETIME: Duration = Duration::from_secs(1);
 /// How long a data key that no open file uses is kept.
-const KEY_LIFETIME: Duration = Duration::from_secs(300);
+const KEY_LIFETIME: Duration = Duration::from_mins(5);
 /// How many are kept.
 const CAPACITY: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
 

@@ -2,6 +2,9 @@
 //!
 //! Modules import only from lower ranks (`docs/architecture.md`); `tests/layers.rs` enforces it.
 
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64")))]
+compile_error!("kmsfs is for 64-bit Linux");
+
 pub mod audit;
 pub mod cli;
 pub mod crypto;

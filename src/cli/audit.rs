@@ -93,14 +93,16 @@ fn tail(access: &Access, arguments: &TailArgs) -> Result<Exit, CliError> {
     let directory = access.look()?.audit_dir();
     let (records, mut follow) = audit::tail(&directory, arguments.count, Filter::default())?;
     print(&records, arguments.output.json);
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(Exit::Success);
+    }
+    loop {
         std::thread::sleep(POLL);
         let records = follow.poll()?;
         if !records.is_empty() {
             print(&records, arguments.output.json);
         }
     }
-    Ok(Exit::Success)
 }
 
 enum PathCondition {
@@ -113,11 +115,17 @@ enum PathCondition {
 fn path_condition(pattern: &str) -> Result<PathCondition, CliError> {
     let pattern = pattern.strip_prefix('/').unwrap_or(pattern);
     if !pattern.contains(['*', '?', '[', '{']) {
-        return Ok(PathCondition::Literal(pattern.trim_end_matches('/').as_bytes().to_vec()));
+        return Ok(PathCondition::Literal(
+            pattern.trim_end_matches('/').as_bytes().to_vec(),
+        ));
     }
-    let glob = GlobBuilder::new(pattern).literal_separator(false).build().map_err(|error| {
-        CliError::Pattern { pattern: pattern.to_owned(), reason: error.to_string() }
-    })?;
+    let glob = GlobBuilder::new(pattern)
+        .literal_separator(false)
+        .build()
+        .map_err(|error| CliError::Pattern {
+            pattern: pattern.to_owned(),
+            reason: error.to_string(),
+        })?;
     Ok(PathCondition::Glob(glob.compile_matcher()))
 }
 
@@ -134,15 +142,26 @@ fn print(records: &[Record], json: bool) {
         return;
     }
     for record in records {
-        let path = record.path.as_deref().map(output::shown).unwrap_or_default();
-        let new_path =
-            record.new_path.as_deref().map(|path| format!(" -> {}", output::shown(path))).unwrap_or_default();
+        let path = record
+            .path
+            .as_deref()
+            .map(output::shown)
+            .unwrap_or_default();
+        let new_path = record
+            .new_path
+            .as_deref()
+            .map(|path| format!(" -> {}", output::shown(path)))
+            .unwrap_or_default();
         let subject = if path.is_empty() && new_path.is_empty() {
             record.keys.join(" ")
         } else {
             format!("/{path}{new_path}")
         };
-        let error = record.error_code.as_deref().map(|code| format!(" {code}")).unwrap_or_default();
+        let error = record
+            .error_code
+            .as_deref()
+            .map(|code| format!(" {code}"))
+            .unwrap_or_default();
         println!(
             "{} {:<12} {:<20} {:<8}{error} {subject}",
             record.time, record.user, record.name, record.outcome

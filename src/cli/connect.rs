@@ -22,7 +22,10 @@ pub(super) struct Access {
 
 impl Access {
     pub(super) fn new(named: HomeArgs) -> Self {
-        Self { environment: Environment::current(), named }
+        Self {
+            environment: Environment::current(),
+            named,
+        }
     }
 
     pub(super) fn path(&self) -> Result<PathBuf, CliError> {
@@ -30,7 +33,8 @@ impl Access {
     }
 
     pub(super) fn secret(&self) -> SecretSource {
-        self.environment.secret(self.named.passfile.clone(), self.named.keyfile.clone())
+        self.environment
+            .secret(self.named.passfile.clone(), self.named.keyfile.clone())
     }
 
     /// Opens the home and its key service. A process that already serves the home needs no secret
@@ -55,7 +59,9 @@ impl Access {
 
     /// Opens the home with `given`, or as [`Access::open`] does.
     pub(super) fn open_with(&self, given: Option<Unlock>) -> Result<Opened, CliError> {
-        let Some(given) = given else { return self.open() };
+        let Some(given) = given else {
+            return self.open();
+        };
         let home = Home::open(&self.path()?, Some(&given))?;
         let service = home.service()?;
         Ok(Opened { home, service })
@@ -97,7 +103,10 @@ impl Opened {
 
     /// The same, asking as the filesystem.
     pub(super) fn caller_via_kmsfs(&self) -> kms::Caller {
-        kms::Caller { via_kmsfs: true, ..self.caller() }
+        kms::Caller {
+            via_kmsfs: true,
+            ..self.caller()
+        }
     }
 }
 
@@ -140,7 +149,9 @@ pub(super) struct ServiceAnchor {
 
 impl Anchor for ServiceAnchor {
     fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
-        self.service.audit_anchor(log, seq, hash).map_err(|error| error.to_string())
+        self.service
+            .audit_anchor(log, seq, hash)
+            .map_err(|error| error.to_string())
     }
 
     fn public_key(&self) -> [u8; 32] {

@@ -50,15 +50,29 @@ pub(super) fn start(access: &Access) -> Result<Exit, CliError> {
     let _ = input.write_all(passphrase.as_deref().map_or(b"", |text| text.as_bytes()));
     drop(input);
     let mut said = Vec::new();
-    child.stdout.take().expect("it is piped").read_to_end(&mut said).map_err(pipe)?;
+    child
+        .stdout
+        .take()
+        .expect("it is piped")
+        .read_to_end(&mut said)
+        .map_err(pipe)?;
     let mut complaint = String::new();
-    let _ = child.stderr.take().expect("it is piped").read_to_string(&mut complaint);
+    let _ = child
+        .stderr
+        .take()
+        .expect("it is piped")
+        .read_to_string(&mut complaint);
     eprint!("{complaint}");
     if said == READY {
         return Ok(Exit::Success);
     }
-    let status = child.wait().map_err(CliError::io("the background process"))?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
+    let status = child
+        .wait()
+        .map_err(CliError::io("the background process"))?;
+    let code = status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1);
     if complaint.is_empty() {
         eprintln!("kmsfs: the background process ended ({status}) before it served");
     }
@@ -70,11 +84,15 @@ pub(super) fn enter() -> Result<Option<Unlock>, CliError> {
     // Only fails for a process that leads a group already, which is as good.
     let _ = rustix::process::setsid();
     let mut text = Zeroizing::new(String::new());
-    std::io::stdin().read_to_string(&mut text).map_err(CliError::io("standard input"))?;
+    std::io::stdin()
+        .read_to_string(&mut text)
+        .map_err(CliError::io("standard input"))?;
     if text.is_empty() {
         return Ok(None);
     }
-    Ok(Some(Unlock::Passphrase(Passphrase::new(std::mem::take(&mut *text))?)))
+    Ok(Some(Unlock::Passphrase(Passphrase::new(std::mem::take(
+        &mut *text,
+    ))?)))
 }
 
 /// In the process that serves: tells the one that waits, and lets go of the terminal.
@@ -83,7 +101,12 @@ pub(super) fn ready() -> Result<(), CliError> {
     let mut stdout = std::io::stdout();
     let _ = stdout.write_all(READY).and_then(|()| stdout.flush());
     let quiet = || -> rustix::io::Result<()> {
-        let null = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+        let null = openat(
+            CWD,
+            "/dev/null",
+            OFlags::RDWR | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         rustix::stdio::dup2_stdin(&null)?;
         rustix::stdio::dup2_stdout(&null)?;
         rustix::stdio::dup2_stderr(&null)?;

@@ -74,9 +74,10 @@ impl CliError {
             Self::Mount(MountError::MountPoint { .. }) | Self::NotMounted(_) => Exit::BadMountPoint,
             Self::Kms(_) => Exit::KeyService,
             Self::Policy { .. } | Self::PolicyWouldLockOut { .. } => Exit::PolicyRefused,
-            Self::Header { source: HeaderError::NewerVersion(_) | HeaderError::UnknownFeatures(_), .. } => {
-                Exit::NewerFormat
-            }
+            Self::Header {
+                source: HeaderError::NewerVersion(_) | HeaderError::UnknownFeatures(_),
+                ..
+            } => Exit::NewerFormat,
             Self::Header { .. } => Exit::DamagedHeader,
             Self::Background(code) => Exit::from_code(*code),
             Self::Mount(_) | Self::Audit(_) | Self::Io { .. } | Self::Failed(_) => Exit::Failure,
@@ -100,7 +101,8 @@ fn volume_exit(error: &VolumeError) -> Exit {
     match error {
         VolumeError::NotAVolume(_) => Exit::NotAVolume,
         VolumeError::Config {
-            source: VolumeConfigError::NewerVersion(_) | VolumeConfigError::UnknownFeatures(_), ..
+            source: VolumeConfigError::NewerVersion(_) | VolumeConfigError::UnknownFeatures(_),
+            ..
         } => Exit::NewerFormat,
         VolumeError::Config { .. } | VolumeError::RootRecord(_) => Exit::CorruptVolume,
         VolumeError::Busy { .. } => Exit::AlreadyMounted,

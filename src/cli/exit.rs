@@ -64,7 +64,10 @@ impl Exit {
 
     /// The code that another kmsfs process ended with.
     pub(super) fn from_code(code: u8) -> Self {
-        Self::ALL.into_iter().find(|exit| *exit as u8 == code).unwrap_or(Self::Failure)
+        Self::ALL
+            .into_iter()
+            .find(|exit| *exit as u8 == code)
+            .unwrap_or(Self::Failure)
     }
 
     /// What the code says, for help pages.

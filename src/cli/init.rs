@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::{output, policy};
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 struct Made<'a> {
     volume_id: String,
     volume_arn: String,
@@ -24,27 +24,40 @@ struct Made<'a> {
     home: &'a Path,
 }
 
-pub(super) fn run(access: &Access, arguments: InitArgs) -> Result<Exit, CliError> {
+pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliError> {
     // What can be refused is refused before anything is made.
     let given = match &arguments.policy {
         TreePolicy::File(file) => Some(policy::read_tree(file)?),
         TreePolicy::Owner | TreePolicy::Everyone => None,
     };
-    NewVolume { backing: &arguments.backing, key_arn: "" }.check()?;
+    NewVolume {
+        backing: &arguments.backing,
+        key_arn: "",
+    }
+    .check()?;
     let opened = access.open_or_create()?;
     let key_arn = match &arguments.key {
         Some(key) => {
-            let request = DescribeKeyRequest { key_id: key.clone() };
-            opened.service.describe_key(&opened.caller(), &request)?.key_metadata.arn
+            let request = DescribeKeyRequest {
+                key_id: key.clone(),
+            };
+            opened
+                .service
+                .describe_key(&opened.caller(), &request)?
+                .key_metadata
+                .arn
         }
         None => new_key(&opened, &arguments.backing)?,
     };
-    let new = NewVolume { backing: &arguments.backing, key_arn: &key_arn };
+    let new = NewVolume {
+        backing: &arguments.backing,
+        key_arn: &key_arn,
+    };
     let volume = new.create(&*opened.service, &opened.caller_via_kmsfs())?;
 
     let home = &opened.home;
     let volume_arn = volume_arn(home.region(), home.account(), &volume);
-    let document = match arguments.policy {
+    let document = match &arguments.policy {
         TreePolicy::Owner => canned::owner_tree_policy(&opened.caller().principal.arn, &volume_arn),
         TreePolicy::Everyone => canned::everyone_tree_policy(&volume_arn, home.account()),
         TreePolicy::File(_) => given.expect("it was read above"),
@@ -52,11 +65,17 @@ pub(super) fn run(access: &Access, arguments: InitArgs) -> Result<Exit, CliError
     policy::install(&home.policy_path(&volume.to_string()), &document)?;
     if arguments.key.is_none() {
         let alias_name = format!("alias/kmsfs/{volume}");
-        let request = CreateAliasRequest { alias_name, target_key_id: key_arn.clone() };
+        let request = CreateAliasRequest {
+            alias_name,
+            target_key_id: key_arn.clone(),
+        };
         opened.service.create_alias(&opened.caller(), &request)?;
     }
 
-    let backing = arguments.backing.canonicalize().map_err(CliError::io(&arguments.backing))?;
+    let backing = arguments
+        .backing
+        .canonicalize()
+        .map_err(CliError::io(&arguments.backing))?;
     if arguments.output.json {
         output::json(&Made {
             volume_id: volume.to_string(),
@@ -72,7 +91,10 @@ pub(super) fn run(access: &Access, arguments: InitArgs) -> Result<Exit, CliError
             ("KMS key", key_arn),
             ("Home", home.path().display().to_string()),
         ]);
-        println!("Mount it with: kmsfs mount {} MOUNTPOINT", arguments.backing.display());
+        println!(
+            "Mount it with: kmsfs mount {} MOUNTPOINT",
+            arguments.backing.display()
+        );
     }
     Ok(Exit::Success)
 }
@@ -84,5 +106,9 @@ fn new_key(opened: &Opened, backing: &Path) -> Result<String, CliError> {
         description: Some(format!("kmsfs volume {}", backing.display())),
         ..Default::default()
     };
-    Ok(opened.service.create_key(&opened.caller(), &request)?.key_metadata.arn)
+    Ok(opened
+        .service
+        .create_key(&opened.caller(), &request)?
+        .key_metadata
+        .arn)
 }

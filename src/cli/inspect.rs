@@ -16,7 +16,7 @@ use super::exit::Exit;
 use super::output;
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 struct Inspection {
     file_id: String,
     key_arn: String,
@@ -33,7 +33,7 @@ struct Inspection {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 struct Slot {
     offset: u64,
     state: &'static str,
@@ -55,7 +55,10 @@ pub(super) fn run(arguments: &InspectArgs) -> Result<Exit, CliError> {
     }
     let mut region = [0; HEADER_LEN];
     let read = sys::read_up_to(&file, &mut region, 0).map_err(CliError::io(path))?;
-    let refused = |source: HeaderError| CliError::Header { path: path.clone(), source };
+    let refused = |source: HeaderError| CliError::Header {
+        path: path.clone(),
+        source,
+    };
     let raw = RawHeader::parse(&region[..read]).map_err(refused)?;
     let inspection = inspect(&raw, metadata.size());
     if arguments.output.json {
@@ -106,23 +109,36 @@ fn show(inspection: &Inspection) {
     output::fields(&[
         ("File id", inspection.file_id.clone()),
         ("KMS key", inspection.key_arn.clone()),
-        ("Label", inspection.label.clone().unwrap_or_else(|| "none".into())),
+        (
+            "Label",
+            inspection.label.clone().unwrap_or_else(|| "none".into()),
+        ),
         ("Generation", inspection.generation.to_string()),
         ("Length", format!("{} bytes", inspection.length)),
         ("Synced", inspection.synced.to_string()),
         ("Sparse", inspection.sparse.to_string()),
-        ("Backing size", format!("{} bytes ({by_size})", inspection.backing_size)),
+        (
+            "Backing size",
+            format!("{} bytes ({by_size})", inspection.backing_size),
+        ),
     ]);
     let rows = inspection.slots.iter().map(|slot| {
         let number = |value: Option<u64>| value.map_or_else(String::new, |value| value.to_string());
         vec![
             slot.offset.to_string(),
-            if slot.newest { format!("{} (newest)", slot.state) } else { slot.state.to_owned() },
+            if slot.newest {
+                format!("{} (newest)", slot.state)
+            } else {
+                slot.state.to_owned()
+            },
             number(slot.generation),
             number(slot.length),
             number(slot.wrapped_key_bytes.map(|len| len as u64)),
         ]
     });
-    output::table(&["COPY AT", "STATE", "GENERATION", "LENGTH", "WRAPPED KEY"], rows);
+    output::table(
+        &["COPY AT", "STATE", "GENERATION", "LENGTH", "WRAPPED KEY"],
+        rows,
+    );
     println!("Not checked against the data key: opening the file through a mount does that.");
 }

@@ -25,15 +25,21 @@ pub(super) fn run(access: &Access, arguments: KeyArgs) -> Result<Exit, CliError>
             show(&opened, &metadata, key.output.json)?;
         }
         KeyCommand::Enable(key) => change(access, &key, |opened, key_id| {
-            opened.service.enable_key(&opened.caller(), &EnableKeyRequest { key_id })?;
+            opened
+                .service
+                .enable_key(&opened.caller(), &EnableKeyRequest { key_id })?;
             Ok(())
         })?,
         KeyCommand::Disable(key) => change(access, &key, |opened, key_id| {
-            opened.service.disable_key(&opened.caller(), &DisableKeyRequest { key_id })?;
+            opened
+                .service
+                .disable_key(&opened.caller(), &DisableKeyRequest { key_id })?;
             Ok(())
         })?,
         KeyCommand::Rotate(key) => change(access, &key, |opened, key_id| {
-            opened.service.rotate_key_on_demand(&opened.caller(), &RotateKeyOnDemandRequest { key_id })?;
+            opened
+                .service
+                .rotate_key_on_demand(&opened.caller(), &RotateKeyOnDemandRequest { key_id })?;
             Ok(())
         })?,
         KeyCommand::Alias(arguments) => alias(&access.open()?, arguments.command)?,
@@ -43,14 +49,23 @@ pub(super) fn run(access: &Access, arguments: KeyArgs) -> Result<Exit, CliError>
 
 impl Opened {
     fn describe(&self, key: &str) -> Result<KeyMetadata, CliError> {
-        let request = DescribeKeyRequest { key_id: key.to_owned() };
-        Ok(self.service.describe_key(&self.caller(), &request)?.key_metadata)
+        let request = DescribeKeyRequest {
+            key_id: key.to_owned(),
+        };
+        Ok(self
+            .service
+            .describe_key(&self.caller(), &request)?
+            .key_metadata)
     }
 
     /// The id of the key that `key` names. AWS takes no alias where a key is administered; a person
     /// at a terminal may give one.
     pub(super) fn resolve_key(&self, key: &str) -> Result<String, CliError> {
-        if key.contains("alias/") { Ok(self.describe(key)?.key_id) } else { Ok(key.to_owned()) }
+        if key.contains("alias/") {
+            Ok(self.describe(key)?.key_id)
+        } else {
+            Ok(key.to_owned())
+        }
     }
 
     fn aliases(&self) -> Result<Vec<AliasListEntry>, CliError> {
@@ -81,7 +96,11 @@ impl Opened {
 }
 
 fn create(access: &Access, arguments: CreateArgs) -> Result<(), CliError> {
-    let given = arguments.policy.as_deref().map(policy::read_key).transpose()?;
+    let given = arguments
+        .policy
+        .as_deref()
+        .map(policy::read_key)
+        .transpose()?;
     let opened = access.open_or_create()?;
     let (account, region) = (opened.home.account(), opened.home.region());
     let request = CreateKeyRequest {
@@ -89,7 +108,10 @@ fn create(access: &Access, arguments: CreateArgs) -> Result<(), CliError> {
         description: Some(arguments.description),
         ..Default::default()
     };
-    let metadata = opened.service.create_key(&opened.caller(), &request)?.key_metadata;
+    let metadata = opened
+        .service
+        .create_key(&opened.caller(), &request)?
+        .key_metadata;
     if let Some(name) = arguments.alias {
         let request = CreateAliasRequest {
             alias_name: full_alias(&name),
@@ -113,7 +135,12 @@ fn list(opened: &Opened, json: bool) -> Result<(), CliError> {
     }
     let rows = keys.into_iter().map(|key| {
         let names = names_of(&key, &aliases).join(" ");
-        vec![key.key_id, format!("{:?}", key.key_state), names, key.description]
+        vec![
+            key.key_id,
+            format!("{:?}", key.key_state),
+            names,
+            key.description,
+        ]
     });
     output::table(&["KEY ID", "STATE", "ALIASES", "DESCRIPTION"], rows);
     Ok(())
@@ -144,7 +171,9 @@ fn with_aliases(key: &KeyMetadata, aliases: &[AliasListEntry]) -> serde_json::Va
 }
 
 fn names_of(key: &KeyMetadata, aliases: &[AliasListEntry]) -> Vec<String> {
-    let of_key = aliases.iter().filter(|alias| alias.target_key_id == key.key_id);
+    let of_key = aliases
+        .iter()
+        .filter(|alias| alias.target_key_id == key.key_id);
     of_key.map(|alias| alias.alias_name.clone()).collect()
 }
 
@@ -182,7 +211,9 @@ fn alias(opened: &Opened, command: AliasCommand) -> Result<(), CliError> {
             opened.service.update_alias(&caller, &request)?;
         }
         AliasCommand::Delete { name } => {
-            let request = DeleteAliasRequest { alias_name: full_alias(&name) };
+            let request = DeleteAliasRequest {
+                alias_name: full_alias(&name),
+            };
             opened.service.delete_alias(&caller, &request)?;
         }
         AliasCommand::List(output) => {
@@ -190,7 +221,9 @@ fn alias(opened: &Opened, command: AliasCommand) -> Result<(), CliError> {
             if output.json {
                 output::json(&json!({ "Aliases": aliases }));
             } else {
-                let rows = aliases.into_iter().map(|alias| vec![alias.alias_name, alias.target_key_id]);
+                let rows = aliases
+                    .into_iter()
+                    .map(|alias| vec![alias.alias_name, alias.target_key_id]);
                 output::table(&["ALIAS", "KEY ID"], rows);
             }
         }
@@ -199,5 +232,9 @@ fn alias(opened: &Opened, command: AliasCommand) -> Result<(), CliError> {
 }
 
 fn full_alias(name: &str) -> String {
-    if name.starts_with("alias/") { name.to_owned() } else { format!("alias/{name}") }
+    if name.starts_with("alias/") {
+        name.to_owned()
+    } else {
+        format!("alias/{name}")
+    }
 }

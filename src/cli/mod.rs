@@ -44,6 +44,7 @@ pub fn run() -> ExitCode {
     if let Err(error) = sys::harden() {
         eprintln!("kmsfs: warning: keys could end up in a core dump: {error}");
     }
+    let by_mount = matches!(invocation, Invocation::Helper(_));
     match dispatch(invocation) {
         Ok(exit) => exit.report(),
         Err(error) => {
@@ -51,7 +52,12 @@ pub fn run() -> ExitCode {
             if !matches!(error, CliError::Background(_)) {
                 eprintln!("kmsfs: {error}");
             }
-            error.exit().report()
+            // mount(8) has codes of its own: 32 is "mount failure", 1 "incorrect invocation".
+            match error.exit() {
+                Exit::Usage if by_mount => ExitCode::from(1),
+                _ if by_mount => ExitCode::from(32),
+                exit => exit.report(),
+            }
         }
     }
 }
@@ -60,12 +66,12 @@ fn dispatch(invocation: Invocation) -> Result<Exit, CliError> {
     let Cli { home, command } = match invocation {
         Invocation::Command(cli) => cli,
         Invocation::Helper(helper) if helper.fake => return Ok(Exit::Success),
-        Invocation::Helper(helper) => return mount::run(helper.request()?),
+        Invocation::Helper(helper) => return mount::run(&helper.request()?),
     };
     let access = Access::new(home.clone());
     match command {
-        Command::Init(arguments) => init::run(&access, arguments),
-        Command::Mount(arguments) => mount::run(arguments.request(home)?),
+        Command::Init(arguments) => init::run(&access, &arguments),
+        Command::Mount(arguments) => mount::run(&arguments.request(home)?),
         Command::Umount(arguments) => umount::run(&access, &arguments),
         Command::Status(arguments) => status::run(&access, &arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),

@@ -24,7 +24,7 @@ use super::running::Note;
 /// What a mount logs unless `KMSFS_LOG` says otherwise.
 const LOG_LEVEL: &str = "warn,kmsfs=info,fuser=error";
 
-pub(super) fn run(request: MountRequest) -> Result<Exit, CliError> {
+pub(super) fn run(request: &MountRequest) -> Result<Exit, CliError> {
     if request.options.remount == Some(true) {
         mount::remount(&request.mountpoint, &attach_options(&request.options))?;
         return Ok(Exit::Success);
@@ -36,14 +36,17 @@ pub(super) fn run(request: MountRequest) -> Result<Exit, CliError> {
     });
     if request.foreground {
         log_to_stderr();
-        serve(&access, &request, None, || {
-            eprintln!("Mounted on {}; end with Ctrl-C.", request.mountpoint.display());
+        serve(&access, request, None, || {
+            eprintln!(
+                "Mounted on {}; end with Ctrl-C.",
+                request.mountpoint.display()
+            );
             Ok(())
         })
     } else if daemon::is_background() {
         let passphrase = daemon::enter()?;
         log_to_file(&access);
-        serve(&access, &request, passphrase, daemon::ready)
+        serve(&access, request, passphrase, daemon::ready)
     } else {
         daemon::start(&access)
     }
@@ -59,7 +62,10 @@ fn serve(
     // The cheap checks come first: they need no secret.
     let volume = Volume::read(&request.backing)?;
     let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
-    let backing = request.backing.canonicalize().map_err(CliError::io(&request.backing))?;
+    let backing = request
+        .backing
+        .canonicalize()
+        .map_err(CliError::io(&request.backing))?;
     let files = sys::raise_file_limit().map_err(CliError::io("the limit of open files"))?;
     let opened = access.open_with(passphrase)?;
     let is_mounted = |mountpoint: &Path| matches!(mount::find(mountpoint), Ok(Some(_)));
@@ -97,7 +103,10 @@ fn serve(
 fn services(opened: Opened, volume_id: &str, durability: audit::Durability) -> Services {
     let mounter = opened.caller_via_kmsfs();
     let Opened { home, service } = opened;
-    let anchor = ServiceAnchor { service: service.clone(), public_key: home.signing_public_key() };
+    let anchor = ServiceAnchor {
+        service: service.clone(),
+        public_key: home.signing_public_key(),
+    };
     Services {
         keys: service,
         audit: home.audit_dir(),
@@ -113,7 +122,10 @@ fn services(opened: Opened, volume_id: &str, durability: audit::Durability) -> S
 
 fn attach_options(options: &MountOptions) -> AttachOptions {
     AttachOptions {
-        fsname: options.fsname.as_ref().map(|name| name.to_string_lossy().into_owned()),
+        fsname: options
+            .fsname
+            .as_ref()
+            .map(|name| name.to_string_lossy().into_owned()),
         allow_other: options.allow_other == Some(true),
         read_only: options.read_only == Some(true),
         dev: options.devices == Some(true),
@@ -124,7 +136,9 @@ fn attach_options(options: &MountOptions) -> AttachOptions {
 }
 
 fn log_to_stderr() {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter());
+    let log = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(filter());
     // A second one would be refused: there is none.
     let _ = log.try_init();
 }
@@ -132,7 +146,10 @@ fn log_to_stderr() {
 /// A mount in the background logs to `HOME/kmsfs.log`.
 fn log_to_file(access: &Access) {
     let Ok(home) = access.path() else { return };
-    let file = File::options().append(true).create(true).open(home.join("kmsfs.log"));
+    let file = File::options()
+        .append(true)
+        .create(true)
+        .open(home.join("kmsfs.log"));
     // Without a home there is nothing to serve either, and the error says so.
     let Ok(file) = file else { return };
     let log = tracing_subscriber::fmt()

@@ -5,7 +5,10 @@ use serde::Serialize;
 
 /// Prints a value as one line of JSON.
 pub(super) fn json(value: &impl Serialize) {
-    println!("{}", serde_json::to_string(value).expect("what commands print serialises"));
+    println!(
+        "{}",
+        serde_json::to_string(value).expect("what commands print serialises")
+    );
 }
 
 /// Prints rows under `header`, aligned, without lines.
@@ -37,7 +40,12 @@ pub(super) fn shown(bytes: &[u8]) -> String {
         .flat_map(|character| {
             let escape = character.is_control();
             let plain = (!escape).then_some(character);
-            plain.into_iter().chain(escape.then(|| character.escape_default()).into_iter().flatten())
+            plain.into_iter().chain(
+                escape
+                    .then(|| character.escape_default())
+                    .into_iter()
+                    .flatten(),
+            )
         })
         .collect()
 }

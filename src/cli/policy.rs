@@ -10,7 +10,9 @@ use crate::fs::Volume;
 use crate::kms::{GetKeyPolicyRequest, KmsError, PutKeyPolicyRequest};
 use crate::policy::{Document, DocumentKind, Finding};
 
-use super::args::policy::{GetArgs, Kind, PolicyArgs, PolicyCommand, PutArgs, Target, ValidateArgs};
+use super::args::policy::{
+    GetArgs, Kind, PolicyArgs, PolicyCommand, PutArgs, Target, ValidateArgs,
+};
 use super::connect::Access;
 use super::error::CliError;
 use super::exit::Exit;
@@ -73,9 +75,14 @@ fn get(access: &Access, arguments: GetArgs) -> Result<Exit, CliError> {
         }
         Target::Key(key) => {
             let opened = access.open()?;
-            let request =
-                GetKeyPolicyRequest { key_id: opened.resolve_key(&key)?, ..Default::default() };
-            opened.service.get_key_policy(&opened.caller(), &request)?.policy
+            let request = GetKeyPolicyRequest {
+                key_id: opened.resolve_key(&key)?,
+                ..Default::default()
+            };
+            opened
+                .service
+                .get_key_policy(&opened.caller(), &request)?
+                .policy
         }
     };
     println!("{}", document.trim_end());
@@ -101,9 +108,20 @@ fn validate(arguments: &ValidateArgs) -> Result<Exit, CliError> {
             println!("error: {problem}");
         }
         warn(&warnings);
-        println!("{}", if valid { "The document is valid." } else { "The document is refused." });
+        println!(
+            "{}",
+            if valid {
+                "The document is valid."
+            } else {
+                "The document is refused."
+            }
+        );
     }
-    Ok(if valid { Exit::Success } else { Exit::PolicyRefused })
+    Ok(if valid {
+        Exit::Success
+    } else {
+        Exit::PolicyRefused
+    })
 }
 
 fn warn(warnings: &[Finding]) {
@@ -123,14 +141,18 @@ pub(super) fn read_key(file: &Path) -> Result<String, CliError> {
 }
 
 fn parse(kind: DocumentKind, file: &Path) -> Result<Document, CliError> {
-    Document::parse(kind, &read(file)?)
-        .map_err(|reason| CliError::Policy { file: file.display().to_string(), reason })
+    Document::parse(kind, &read(file)?).map_err(|reason| CliError::Policy {
+        file: file.display().to_string(),
+        reason,
+    })
 }
 
 fn read(file: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     if file == Path::new("-") {
-        io::stdin().read_to_string(&mut text).map_err(CliError::io("standard input"))?;
+        io::stdin()
+            .read_to_string(&mut text)
+            .map_err(CliError::io("standard input"))?;
         return Ok(text);
     }
     std::fs::read_to_string(file).map_err(CliError::io(file))
@@ -141,7 +163,12 @@ pub(super) fn install(path: &Path, document: &str) -> Result<(), CliError> {
     let written = || {
         let temporary = path.with_extension("new");
         let mut options = std::fs::File::options();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(document.as_bytes())?;
         file.sync_all()?;
         std::fs::rename(&temporary, path)?;

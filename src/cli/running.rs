@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::mount;
+use crate::mount::{self, LiveMount};
 
 use super::connect::Access;
 use super::error::CliError;
@@ -48,18 +48,27 @@ impl Drop for Posted {
 /// The notes of `home`; one left by a mount that was killed is told by its mount point, where
 /// nothing of ours is mounted.
 pub(super) fn notes(home: &Path) -> Vec<Note> {
-    let Ok(entries) = std::fs::read_dir(home.join(RUN)) else { return Vec::new() };
+    let Ok(entries) = std::fs::read_dir(home.join(RUN)) else {
+        return Vec::new();
+    };
     entries
         .filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.ok()?.path()).ok()?).ok())
         .collect()
 }
 
+/// The note of a live mount, if this home has it.
+pub(super) fn note_of(access: &Access, live: &LiveMount) -> Option<Note> {
+    let home = access.path().ok()?;
+    notes(&home)
+        .into_iter()
+        .find(|note| note.mountpoint == live.mountpoint)
+}
+
 /// The backing directory that `volume` means: itself, or that of the mount there.
 pub(super) fn backing_of(access: &Access, volume: &Path) -> Result<PathBuf, CliError> {
     let found = mount::find(volume).map_err(CliError::io("/proc/self/mountinfo"))?;
-    let Some(live) = found else { return Ok(volume.to_owned()) };
-    let noted = access.path().ok().and_then(|home| {
-        notes(&home).into_iter().find(|note| note.mountpoint == live.mountpoint)
-    });
-    Ok(noted.map_or_else(|| PathBuf::from(live.source), |note| note.backing))
+    let Some(live) = found else {
+        return Ok(volume.to_owned());
+    };
+    Ok(note_of(access, &live).map_or_else(|| PathBuf::from(live.source), |note| note.backing))
 }

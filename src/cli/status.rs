@@ -15,7 +15,7 @@ use super::exit::Exit;
 use super::{output, running};
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
+#[serde(rename_all = "camelCase")]
 struct Status {
     volume_id: String,
     backing: PathBuf,
@@ -23,6 +23,8 @@ struct Status {
     format_version: u32,
     mounted: bool,
     mountpoint: Option<PathBuf>,
+    /// The process that serves the mount, as far as the home knows.
+    pid: Option<u32>,
     read_only: Option<bool>,
     /// Not in use, and not left cleanly: the next mount settles its files.
     unclean: bool,
@@ -62,6 +64,9 @@ fn of(access: &Access, backing: &Path, live: &[LiveMount]) -> Result<Status, Cli
         format_version: FORMAT_VERSION,
         mounted,
         mountpoint: mount.map(|mount| mount.mountpoint.clone()),
+        pid: mount
+            .and_then(|mount| running::note_of(access, mount))
+            .map(|note| note.pid),
         read_only: mount.map(|mount| mount.read_only),
         unclean: !mounted && is_unclean(&backing)?,
         backing,
@@ -82,14 +87,14 @@ fn all(access: &Access, live: &[LiveMount], json: bool) -> Result<(), CliError> 
             .map(|(mount, volume)| match volume {
                 Some(volume) => serde_json::json!(volume),
                 None => serde_json::json!({
-                    "Mountpoint": mount.mountpoint,
-                    "Source": mount.source.to_string_lossy(),
-                    "ReadOnly": mount.read_only,
-                    "Mounted": true,
+                    "mountpoint": mount.mountpoint,
+                    "source": mount.source.to_string_lossy(),
+                    "readOnly": mount.read_only,
+                    "mounted": true,
                 }),
             })
             .collect();
-        output::json(&serde_json::json!({ "Mounts": mounts }));
+        output::json(&serde_json::json!({ "mounts": mounts }));
         return Ok(());
     }
     if statuses.is_empty() {
@@ -112,7 +117,9 @@ fn show(status: &Status) {
     let state = match (&status.mountpoint, status.mounted, status.unclean) {
         (Some(mountpoint), ..) => format!("mounted on {}", mountpoint.display()),
         (None, true, _) => "in use by another process".to_owned(),
-        (None, false, true) => "not mounted; not left cleanly, the next mount settles it".to_owned(),
+        (None, false, true) => {
+            "not mounted; not left cleanly, the next mount settles it".to_owned()
+        }
         (None, false, false) => "not mounted".to_owned(),
     };
     let mode = match status.read_only {

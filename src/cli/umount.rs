@@ -12,7 +12,7 @@ use super::exit::Exit;
 use super::running;
 
 /// How long the process that served is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(super) fn run(access: &Access, arguments: &UmountArgs) -> Result<Exit, CliError> {
     let found = mount::find(&arguments.mountpoint).map_err(CliError::io("/proc/self/mountinfo"))?;

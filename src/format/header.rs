@@ -79,6 +79,7 @@ impl CopySlot {
 
     /// Where an update goes, when this slot holds the newest copy: over it, unless that one records a
     /// synced state, which is never overwritten in place.
+    #[must_use]
     pub fn for_update(self, newest_is_synced: bool) -> Self {
         match (newest_is_synced, self) {
             (false, same) => same,

@@ -142,7 +142,11 @@ impl FileSystem {
         }
     }
 
-    pub(super) fn attr(&self, inode: &Inode, stat: sys::Stat) -> Result<Attr, FsError> {
+    pub(super) fn attr(&self, inode: &Inode, mut stat: sys::Stat) -> Result<Attr, FsError> {
+        if inode.ino == Ino::ROOT {
+            // The control directory is not seen, and so not counted.
+            stat.st_nlink = stat.st_nlink.saturating_sub(1).max(2);
+        }
         let stored = stat.st_size.unsigned_abs();
         let size = match inode.kind {
             FileType::RegularFile => match &inode.open.lock().content {

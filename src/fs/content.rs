@@ -192,7 +192,7 @@ impl Content {
     /// Makes data and header durable; whether anything had to be.
     pub(super) fn sync(&self) -> Result<(), FsError> {
         let state = self.state.upgradable_read();
-        if state.is_stale() || (state.unsynced && !state.header.synced) || !state.header.synced {
+        if state.is_stale() || !state.header.synced {
             let mut state = RwLockUpgradableReadGuard::upgrade(state);
             self.write_header(&mut state, |header| header.synced = true)?;
             self.sync_data(&mut state)

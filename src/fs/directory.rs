@@ -8,14 +8,16 @@ use parking_lot::Mutex;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::audit::Event;
 use crate::format::{BackingEntry, DIRECTORY_RECORD, DirectoryId, classify, open_name};
 use crate::sys;
 
 use super::caller::Caller;
+use super::file::mode_for;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
-use super::node::{Parent, is_empty_directory};
+use super::node::{Parent, is_empty_directory, remove_sidecar, write_sidecar};
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
 pub(super) struct DirectoryHandle {
@@ -76,7 +78,7 @@ impl FileSystem {
         let attempt = self.guard.attempt("OpenDirectory", &who, &target);
         let allowed = attempt.check(Action::List)?;
         let directory = sys::reopen_directory(&*descriptor)?;
-        attempt.record(&allowed, |event| event.read_only())?;
+        attempt.record(&allowed, Event::read_only)?;
         Ok(self.directories.insert(DirectoryHandle {
             inode,
             descriptor: Mutex::new(directory),
@@ -173,8 +175,8 @@ impl FileSystem {
         let attempt = self.guard.attempt("CreateDirectory", &who, &target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(&parent, name)?;
-        let mode = self.mode_for(&parent, mode, umask)?;
-        self.write_sidecar(&parent, &stored)?;
+        let mode = mode_for(&parent, mode, umask)?;
+        write_sidecar(&parent, &stored)?;
         {
             let _identity = sys::impersonate(who.identity())?;
             sys::make_directory(&*parent.descriptor, stored.entry(), mode)?;
@@ -197,7 +199,7 @@ impl FileSystem {
             let _ = sys::open_node(&*parent.descriptor, stored.entry())
                 .and_then(|descriptor| sys::unlink(&descriptor, DIRECTORY_RECORD));
             if sys::remove_directory(&*parent.descriptor, stored.entry()).is_ok() {
-                self.remove_sidecar(&parent, &stored);
+                remove_sidecar(&parent, &stored);
             }
         })
     }
@@ -224,15 +226,15 @@ impl FileSystem {
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
-        let record = self.empty_directory(&descriptor)?;
+        let record = empty_directory(&descriptor)?;
         if let Err(error) = attempt
             .record(&allowed, |event| event)
             .and_then(|_| Ok(sys::remove_directory(&*parent.descriptor, stored.entry())?))
         {
-            self.restore_record(&descriptor, record);
+            restore_record(&descriptor, &record);
             return Err(error);
         }
-        self.remove_sidecar(&parent, &stored);
+        remove_sidecar(&parent, &stored);
         if let Some(inode) = self.inodes.find(&stat) {
             super::inode::InodeTable::remove_link(
                 &inode,
@@ -242,49 +244,6 @@ impl FileSystem {
             );
         }
         Ok(())
-    }
-
-    /// Takes the record out of a directory that has nothing else, so that the backing filesystem
-    /// sees it empty too. The record is returned, to be put back if the directory stays.
-    pub(super) fn empty_directory(&self, directory: &OwnedFd) -> Result<Vec<u8>, FsError> {
-        if !is_empty_directory(directory)? {
-            return Err(Errno::NOTEMPTY.into());
-        }
-        let mut ours = Vec::new();
-        let mut record = Vec::new();
-        with_owner_access(directory, || {
-            sys::list(&sys::reopen_directory(directory)?, 0, |entry| {
-                if !matches!(entry.name, b"." | b"..") {
-                    ours.push(String::from_utf8_lossy(entry.name).into_owned());
-                }
-                Ok::<_, FsError>(true)
-            })?;
-            match super::node::read_small(directory, DIRECTORY_RECORD, 4096) {
-                Ok(contents) => record = contents,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-            for name in &ours {
-                sys::unlink(directory, name)?;
-            }
-            Ok(())
-        })?;
-        Ok(record)
-    }
-
-    /// Puts back what [`FileSystem::empty_directory`] took.
-    pub(super) fn restore_record(&self, directory: &OwnedFd, record: Vec<u8>) {
-        if record.is_empty() {
-            return;
-        }
-        let restored = with_owner_access(directory, || {
-            let file = sys::create_file(directory, DIRECTORY_RECORD, 0o600)?;
-            Ok(sys::write_at(&file, &record, 0)?)
-        });
-        if let Err(error) = restored {
-            // The directory is empty: the next use gives it a new record.
-            tracing::warn!(%error, "a directory's record could not be put back");
-        }
     }
 }
 
@@ -302,4 +261,47 @@ fn with_owner_access<T>(
     let result = work();
     sys::change_mode(directory, mode)?;
     result
+}
+
+/// Takes the record out of a directory that has nothing else, so that the backing filesystem
+/// sees it empty too. The record is returned, to be put back if the directory stays.
+pub(super) fn empty_directory(directory: &OwnedFd) -> Result<Vec<u8>, FsError> {
+    if !is_empty_directory(directory)? {
+        return Err(Errno::NOTEMPTY.into());
+    }
+    let mut ours = Vec::new();
+    let mut record = Vec::new();
+    with_owner_access(directory, || {
+        sys::list(&sys::reopen_directory(directory)?, 0, |entry| {
+            if !matches!(entry.name, b"." | b"..") {
+                ours.push(String::from_utf8_lossy(entry.name).into_owned());
+            }
+            Ok::<_, FsError>(true)
+        })?;
+        match super::node::read_small(directory, DIRECTORY_RECORD, 4096) {
+            Ok(contents) => record = contents,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        for name in &ours {
+            sys::unlink(directory, name)?;
+        }
+        Ok(())
+    })?;
+    Ok(record)
+}
+
+/// Puts back what [`empty_directory`] took.
+pub(super) fn restore_record(directory: &OwnedFd, record: &[u8]) {
+    if record.is_empty() {
+        return;
+    }
+    let restored = with_owner_access(directory, || {
+        let file = sys::create_file(directory, DIRECTORY_RECORD, 0o600)?;
+        Ok(sys::write_at(&file, record, 0)?)
+    });
+    if let Err(error) = restored {
+        // The directory is empty: the next use gives it a new record.
+        tracing::warn!(%error, "a directory's record could not be put back");
+    }
 }

@@ -22,7 +22,7 @@ use super::content::Content;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::{Inode, Open};
-use super::node::Parent;
+use super::node::{Parent, remove_sidecar, write_sidecar};
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
 bitflags! {
@@ -153,8 +153,8 @@ impl FileSystem {
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
 
-        let mode = self.mode_for(parent, mode, umask)?;
-        self.write_sidecar(parent, &stored)?;
+        let mode = mode_for(parent, mode, umask)?;
+        write_sidecar(parent, &stored)?;
         let file = {
             let _identity = sys::impersonate(who.identity())?;
             sys::create_file(&*parent.descriptor, stored.entry(), mode)?
@@ -177,18 +177,9 @@ impl FileSystem {
                 Ok((inode, Arc::new(content)))
             }
             Err(error) => {
-                self.take_back(parent, &stored);
+                take_back(parent, &stored);
                 Err(error)
             }
-        }
-    }
-
-    /// A file that could not be finished, or not be recorded, was never there.
-    fn take_back(&self, parent: &Parent, stored: &StoredName) {
-        if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
-            tracing::error!(%error, "a file that could not be created could not be removed either");
-        } else {
-            self.remove_sidecar(parent, stored);
         }
     }
 
@@ -558,18 +549,6 @@ impl FileSystem {
         Ok(Content::new(file, keys, header, CopySlot::First))
     }
 
-    /// Permissions of a new node: the umask counts unless the directory has a default ACL, which the
-    /// backing filesystem then applies.
-    pub(super) fn mode_for(&self, parent: &Parent, mode: u32, umask: u32) -> Result<u32, FsError> {
-        match sys::get_xattr(&*parent.descriptor, "system.posix_acl_default") {
-            Ok(_) => Ok(mode),
-            Err(error) => match Errno::from_io_error(&error) {
-                Some(Errno::NODATA | Errno::OPNOTSUPP) => Ok(mode & !umask),
-                _ => Err(error.into()),
-            },
-        }
-    }
-
     /// What a change of content takes away from a file, unless root made it.
     fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
         let descriptor = self.inodes.descriptor(inode)?;
@@ -621,5 +600,26 @@ fn new_header(file: FileId, key: KeySlot) -> Header {
         length: 0,
         synced: false,
         sparse: false,
+    }
+}
+
+/// Permissions of a new node: the umask counts unless the directory has a default ACL, which the
+/// backing filesystem then applies.
+pub(super) fn mode_for(parent: &Parent, mode: u32, umask: u32) -> Result<u32, FsError> {
+    match sys::get_xattr(&*parent.descriptor, "system.posix_acl_default") {
+        Ok(_) => Ok(mode),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::NODATA | Errno::OPNOTSUPP) => Ok(mode & !umask),
+            _ => Err(error.into()),
+        },
+    }
+}
+
+/// A file that could not be finished, or not be recorded, was never there.
+fn take_back(parent: &Parent, stored: &StoredName) {
+    if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
+        tracing::error!(%error, "a file that could not be created could not be removed either");
+    } else {
+        remove_sidecar(parent, stored);
     }
 }

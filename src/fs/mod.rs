@@ -39,8 +39,8 @@ pub use inode::Ino;
 pub use namespace::RenameMode;
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
-    LockedVolume, NewVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_locked,
-    is_unclean, volume_arn,
+    LockedVolume, NewVolume, Principals, Services, Volume, VolumeError, descriptor_share,
+    is_locked, is_unclean, volume_arn,
 };
 pub use xattrs::XattrCreate;
 

@@ -13,9 +13,11 @@ use crate::format::{
 use crate::sys;
 
 use super::caller::{Caller, Who};
+use super::directory::{empty_directory, restore_record};
+use super::file::mode_for;
 use super::guard::{Action, Target};
 use super::inode::{Inode, InodeTable};
-use super::node::{Parent, read_small};
+use super::node::{Parent, read_small, remove_sidecar, write_sidecar};
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
 /// What a rename does with the name it goes to.
@@ -81,9 +83,9 @@ impl FileSystem {
         let attempt = self.guard.attempt("Unlink", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
         attempt.record(&allowed, |event| event)?;
-        let sidecar = self.last_target_sidecar(node)?;
+        let sidecar = last_target_sidecar(node)?;
         sys::unlink(&*parent.descriptor, place.stored.entry())?;
-        self.remove_sidecar(&parent, &place.stored);
+        remove_sidecar(&parent, &place.stored);
         self.remove_target_sidecar(sidecar);
         place.forget();
         Ok(())
@@ -136,11 +138,11 @@ impl FileSystem {
         }
         attempt.record(&allowed, |event| event.parameter("newPath", to_path))?;
 
-        self.write_sidecar(&to_parent, &to.stored)?;
-        let replaced = self.make_way(source, &to, mode)?;
+        write_sidecar(&to_parent, &to.stored)?;
+        let replaced = make_way(source, &to, mode)?;
         let sidecar = match (&to.node, mode) {
             (Some(victim), RenameMode::Replace | RenameMode::Whiteout) => {
-                self.last_target_sidecar(victim)?
+                last_target_sidecar(victim)?
             }
             _ => None,
         };
@@ -153,10 +155,10 @@ impl FileSystem {
         );
         if let Err(error) = renamed {
             if let (Some(victim), Some(record)) = (&to.node, replaced) {
-                self.restore_record(&victim.descriptor, record);
+                restore_record(&victim.descriptor, &record);
             }
             if to.node.is_none() {
-                self.remove_sidecar(&to_parent, &to.stored);
+                remove_sidecar(&to_parent, &to.stored);
             }
             return Err(error.into());
         }
@@ -178,7 +180,7 @@ impl FileSystem {
             }
             RenameMode::Replace | RenameMode::NoReplace | RenameMode::Whiteout => {
                 if mode != RenameMode::Whiteout {
-                    self.remove_sidecar(&from_parent, &from.stored);
+                    remove_sidecar(&from_parent, &from.stored);
                 }
                 to.forget();
                 from.forget();
@@ -186,26 +188,6 @@ impl FileSystem {
             }
         }
         Ok(())
-    }
-
-    /// Before a directory replaces another one: the victim loses its record, so that the backing
-    /// filesystem sees it empty. A crash here leaves an empty directory, which gets a new record.
-    fn make_way(
-        &self,
-        source: &Node,
-        to: &Place<'_>,
-        mode: RenameMode,
-    ) -> Result<Option<Vec<u8>>, FsError> {
-        match (&to.node, mode) {
-            (Some(victim), RenameMode::Replace | RenameMode::Whiteout)
-                if victim.is_directory()
-                    && source.is_directory()
-                    && victim.stat.st_ino != source.stat.st_ino =>
-            {
-                self.empty_directory(&victim.descriptor).map(Some)
-            }
-            _ => Ok(None),
-        }
     }
 
     /// Gives `ino` a further name.
@@ -241,7 +223,7 @@ impl FileSystem {
         attempt.record(&allowed, |event| event.parameter("newPath", path))?;
         let stored = self.stored(&parent, name)?;
         let descriptor = self.inodes.descriptor(&inode)?;
-        self.write_sidecar(&parent, &stored)?;
+        write_sidecar(&parent, &stored)?;
         sys::link(&*descriptor, &*parent.descriptor, stored.entry())?;
         let linked = sys::open_node(&*parent.descriptor, stored.entry())?;
         let stat = sys::stat(&linked)?;
@@ -303,7 +285,7 @@ impl FileSystem {
         if FileType::from_raw_mode(node.mode) == FileType::RegularFile {
             return self.create_closed(&who, &parent, name, node.mode, umask);
         }
-        let mode = self.mode_for(&parent, node.mode, umask)?;
+        let mode = mode_for(&parent, node.mode, umask)?;
         self.new_node("CreateNode", &who, &parent, name, |parent, entry| {
             sys::make_node(parent, entry, sys::NewNode { mode, ..node })
         })
@@ -344,7 +326,7 @@ impl FileSystem {
         let attempt = self.guard.attempt(operation, who, &target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(parent, name)?;
-        self.write_sidecar(parent, &stored)?;
+        write_sidecar(parent, &stored)?;
         {
             let _identity = sys::impersonate(who.identity())?;
             make(&parent.descriptor, stored.entry())?;
@@ -352,7 +334,7 @@ impl FileSystem {
         let recorded = attempt.record(&allowed, |event| event);
         if let Err(error) = recorded {
             sys::unlink(&*parent.descriptor, stored.entry())?;
-            self.remove_sidecar(parent, &stored);
+            remove_sidecar(parent, &stored);
             return Err(error);
         }
         let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
@@ -384,17 +366,6 @@ impl FileSystem {
             stored,
             node,
         })
-    }
-
-    /// The sidecar of a long symbolic link that is about to lose its last name.
-    fn last_target_sidecar(&self, node: &Node) -> Result<Option<String>, FsError> {
-        let is_last_link = node.stat.st_nlink == 1
-            && FileType::from_raw_mode(node.stat.st_mode) == FileType::Symlink;
-        if !is_last_link {
-            return Ok(None);
-        }
-        let link = sys::read_link(&*node.descriptor)?;
-        Ok(target_sidecar(&link).map(str::to_owned))
     }
 
     fn remove_target_sidecar(&self, name: Option<String>) {
@@ -429,5 +400,31 @@ impl Place<'_> {
             return;
         };
         InodeTable::add_link(inode, place.parent.link(place.name, &place.stored));
+    }
+}
+
+/// The sidecar of a long symbolic link that is about to lose its last name.
+fn last_target_sidecar(node: &Node) -> Result<Option<String>, FsError> {
+    let is_last_link =
+        node.stat.st_nlink == 1 && FileType::from_raw_mode(node.stat.st_mode) == FileType::Symlink;
+    if !is_last_link {
+        return Ok(None);
+    }
+    let link = sys::read_link(&*node.descriptor)?;
+    Ok(target_sidecar(&link).map(str::to_owned))
+}
+
+/// Before a directory replaces another one: the victim loses its record, so that the backing
+/// filesystem sees it empty. A crash here leaves an empty directory, which gets a new record.
+fn make_way(source: &Node, to: &Place<'_>, mode: RenameMode) -> Result<Option<Vec<u8>>, FsError> {
+    match (&to.node, mode) {
+        (Some(victim), RenameMode::Replace | RenameMode::Whiteout)
+            if victim.is_directory()
+                && source.is_directory()
+                && victim.stat.st_ino != source.stat.st_ino =>
+        {
+            empty_directory(&victim.descriptor).map(Some)
+        }
+        _ => Ok(None),
     }
 }

@@ -76,42 +76,6 @@ impl FileSystem {
             .map_err(|_| Damage::Name.into())
     }
 
-    /// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
-    /// an entry whose name is lost.
-    pub(super) fn write_sidecar(
-        &self,
-        parent: &Parent,
-        stored: &StoredName,
-    ) -> Result<(), FsError> {
-        let Some((sidecar, encrypted)) = stored.sidecar() else {
-            return Ok(());
-        };
-        match sys::create_file(&*parent.descriptor, &sidecar, 0o600) {
-            Ok(file) => {
-                parent.inode.unsynced.lock().push(sidecar);
-                Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
-            }
-            // The same name always has the same sidecar; a crash may have left half of it.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                let file =
-                    sys::open_node_path(&*parent.descriptor, &sidecar, sys::Access::ReadWrite)?;
-                Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    /// Removes the sidecar of `stored`, whose entry is gone.
-    pub(super) fn remove_sidecar(&self, parent: &Parent, stored: &StoredName) {
-        let Some((sidecar, _)) = stored.sidecar() else {
-            return;
-        };
-        if let Err(error) = sys::unlink(&*parent.descriptor, &sidecar) {
-            // Nothing refers to it: fsck finds it, and nobody else is concerned.
-            tracing::warn!(%error, "a name's sidecar could not be removed");
-        }
-    }
-
     /// Writes the record of the new directory `descriptor`.
     pub(super) fn write_record(
         &self,
@@ -183,4 +147,35 @@ pub(super) fn read_small(parent: impl AsFd, name: &str, limit: usize) -> io::Res
     let read = sys::read_up_to(&file, &mut contents, 0)?;
     contents.truncate(read);
     Ok(contents)
+}
+
+/// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
+/// an entry whose name is lost.
+pub(super) fn write_sidecar(parent: &Parent, stored: &StoredName) -> Result<(), FsError> {
+    let Some((sidecar, encrypted)) = stored.sidecar() else {
+        return Ok(());
+    };
+    match sys::create_file(&*parent.descriptor, &sidecar, 0o600) {
+        Ok(file) => {
+            parent.inode.unsynced.lock().push(sidecar);
+            Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
+        }
+        // The same name always has the same sidecar; a crash may have left half of it.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let file = sys::open_node_path(&*parent.descriptor, &sidecar, sys::Access::ReadWrite)?;
+            Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Removes the sidecar of `stored`, whose entry is gone.
+pub(super) fn remove_sidecar(parent: &Parent, stored: &StoredName) {
+    let Some((sidecar, _)) = stored.sidecar() else {
+        return;
+    };
+    if let Err(error) = sys::unlink(&*parent.descriptor, &sidecar) {
+        // Nothing refers to it: fsck finds it, and nobody else is concerned.
+        tracing::warn!(%error, "a name's sidecar could not be removed");
+    }
 }

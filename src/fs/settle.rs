@@ -179,12 +179,12 @@ impl FileSystem {
             .and_then(|(_, copy)| copy.authenticate(&keys.header).ok());
         Ok(Some(Found {
             file,
+            raw,
             slot,
             header,
             older,
             keys,
             backing,
-            raw,
         }))
     }
 }

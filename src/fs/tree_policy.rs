@@ -42,7 +42,7 @@ pub struct TreePolicy {
 struct Version {
     ino: u64,
     size: i64,
-    modified: (i64, i64),
+    modified: (i64, u64),
 }
 
 impl TreePolicy {
@@ -80,7 +80,7 @@ fn version(path: &PathBuf) -> Option<Version> {
     Some(Version {
         ino: stat.st_ino,
         size: stat.st_size,
-        modified: (stat.st_mtime, stat.st_mtime_nsec as i64),
+        modified: (stat.st_mtime, stat.st_mtime_nsec),
     })
 }
 

@@ -513,7 +513,10 @@ pub fn is_locked(backing: &Path) -> Result<bool, VolumeError> {
         // A shared lock of a moment: two that look do not see each other.
         Ok(lock) => Ok(flock(&lock, FlockOperation::NonBlockingLockShared).is_err()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(VolumeError::Io { path: backing.to_owned(), source }),
+        Err(source) => Err(VolumeError::Io {
+            path: backing.to_owned(),
+            source,
+        }),
     }
 }
 
@@ -523,8 +526,10 @@ pub fn is_locked(backing: &Path) -> Result<bool, VolumeError> {
 /// # Errors
 /// [`VolumeError`] when there is no volume.
 pub fn is_unclean(backing: &Path) -> Result<bool, VolumeError> {
-    has_mark(&Volume::read(backing)?.control)
-        .map_err(|source| VolumeError::Io { path: backing.to_owned(), source })
+    has_mark(&Volume::read(backing)?.control).map_err(|source| VolumeError::Io {
+        path: backing.to_owned(),
+        source,
+    })
 }
 
 fn has_mark(control: &OwnedFd) -> io::Result<bool> {

@@ -30,7 +30,7 @@ use super::pool::Pool;
 
 /// How long the kernel may believe what it was told: the volume is ours alone, and what changes
 /// comes through the kernel itself.
-const TTL: Duration = Duration::from_secs(3600);
+const TTL: Duration = Duration::from_hours(1);
 /// Requests that the kernel sends ahead of their replies (readahead, write-back).
 const MAX_BACKGROUND: u16 = 64;
 /// Inode numbers are not used again while the kernel knows them.
@@ -176,7 +176,7 @@ impl Filesystem for Adapter {
     fn lookup(&self, _: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         match self.serve("lookup", |fs| fs.lookup(ino(parent), name.as_bytes())) {
             Err(error) if i32::from(error) == libc::ENOENT => {
-                reply.entry(&TTL, &absent(), GENERATION)
+                reply.entry(&TTL, &absent(), GENERATION);
             }
             result => entry(reply, result),
         }

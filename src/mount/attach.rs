@@ -26,6 +26,10 @@ const HELPER: &str = "fusermount3";
 
 /// What the kernel is told about the mount.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are mount(8)'s, each on its own"
+)]
 pub struct AttachOptions {
     /// What `mount` shows as the source; the backing directory if there is none.
     pub fsname: Option<String>,

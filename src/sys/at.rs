@@ -245,9 +245,9 @@ pub fn change_times(node: impl AsFd, times: &Timestamps) -> io::Result<()> {
 /// # Errors
 /// Those of `futimens(3)`.
 pub fn restore_times(file: impl AsFd, before: &Stat) -> io::Result<()> {
-    let time = |seconds, nanoseconds| Timespec {
+    let time = |seconds, nanoseconds: u64| Timespec {
         tv_sec: seconds,
-        tv_nsec: nanoseconds as _,
+        tv_nsec: nanoseconds.cast_signed(),
     };
     let times = Timestamps {
         last_access: time(before.st_atime, before.st_atime_nsec),

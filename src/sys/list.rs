@@ -34,7 +34,7 @@ pub fn list<E: From<io::Error>>(
     mut each: impl FnMut(Entry<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
     seek(&directory, SeekFrom::Start(cookie)).map_err(io::Error::from)?;
-    let mut buffer = [MaybeUninit::uninit(); 32 * 1024];
+    let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {
         let entry = entry.map_err(io::Error::from)?;
