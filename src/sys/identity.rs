@@ -1,4 +1,4 @@
-//! Creating files that belong to the caller.
+//! Creating files that belong to somebody else.
 //!
 //! The kernel has checked the caller's permissions before a request reaches a FUSE daemon, with
 //! groups that the daemon does not know. So only ownership comes from the caller: the thread takes the
@@ -6,7 +6,9 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::sync::OnceLock;
 
+use rustix::process::{getegid, geteuid};
 use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
 
 /// The user and group that a new file belongs to.
@@ -18,14 +20,40 @@ pub struct Identity {
     pub gid: u32,
 }
 
+/// For whom this process works, if [`act_for`] was called.
+static ACTING_FOR: OnceLock<Identity> = OnceLock::new();
+
 /// Whether this process may create files for others: as root it may.
 pub fn impersonates() -> bool {
-    rustix::process::geteuid().is_root()
+    geteuid().is_root()
+}
+
+/// Whose the files are that this process creates for itself.
+pub fn own_identity() -> Identity {
+    let effective = || Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() };
+    ACTING_FOR.get().copied().unwrap_or_else(effective)
+}
+
+/// Lets root work in the place of somebody else, so that what it creates can be used by them: this
+/// thread, and those it starts from now on. Nothing for anyone but root.
+///
+/// # Errors
+/// When the thread's capabilities cannot be read or kept.
+pub fn act_for(identity: Identity) -> io::Result<()> {
+    if !impersonates() || identity == own_identity() {
+        return Ok(());
+    }
+    let kept = capabilities(None)?;
+    become_identity(identity, kept)?;
+    // A second call with another identity keeps the first: one process works for one home.
+    let _ = ACTING_FOR.set(identity);
+    Ok(())
 }
 
 /// While it lives, the thread creates files as someone else. Not `Send`: it is about this thread.
 #[must_use]
 pub struct Impersonated {
+    kept: CapabilitySets,
     _thread: PhantomData<*const ()>,
 }
 
@@ -34,35 +62,29 @@ pub struct Impersonated {
 /// # Errors
 /// When the thread's capabilities cannot be read or kept.
 pub fn impersonate(identity: Identity) -> io::Result<Option<Impersonated>> {
-    let own = Identity {
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-    };
-    if identity == own || !impersonates() {
+    if identity == own_identity() || !impersonates() {
         return Ok(None);
     }
-    let kept: CapabilitySets = capabilities(None)?;
-    set_filesystem_identity(identity);
-    let guard = Impersonated {
-        _thread: PhantomData,
-    };
-    set_capabilities(None, kept)?;
+    let kept = capabilities(None)?;
+    let guard = Impersonated { kept, _thread: PhantomData };
+    become_identity(identity, kept)?;
     Ok(Some(guard))
 }
 
 impl Drop for Impersonated {
     fn drop(&mut self) {
-        set_filesystem_identity(Identity {
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-        });
+        if let Err(error) = become_identity(own_identity(), self.kept) {
+            // Without its capabilities the thread is refused by the backing filesystem, which is safe.
+            tracing::error!(%error, "a thread's capabilities could not be restored");
+        }
     }
 }
 
-fn set_filesystem_identity(identity: Identity) {
+fn become_identity(identity: Identity, capabilities: CapabilitySets) -> io::Result<()> {
     // SAFETY: both calls take a number, touch no memory, and act on the calling thread only.
     unsafe {
         libc::setfsgid(identity.gid);
         libc::setfsuid(identity.uid);
     }
+    Ok(set_capabilities(None, capabilities)?)
 }

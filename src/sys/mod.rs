@@ -15,13 +15,13 @@ pub use at::{
     read_link, remove_directory, rename, reopen, reopen_directory, restore_times, stat, stat_at,
     statfs, unlink,
 };
-pub use identity::{Identity, Impersonated, impersonate, impersonates};
+pub use identity::{Identity, Impersonated, act_for, impersonate, impersonates, own_identity};
 pub use io::{
     Allocate, allocate, read_at, read_up_to, sync_data, sync_directory, sync_filesystem, truncate,
     write_at,
 };
 pub use list::{Entry, EntryKind, list};
-pub use process::{harden, raise_file_limit, worker_count};
+pub use process::{clear_umask, harden, raise_file_limit, worker_count};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};

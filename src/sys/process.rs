@@ -21,6 +21,11 @@ pub fn harden() -> io::Result<()> {
     )?)
 }
 
+/// Lets the modes of created files be the ones asked for: a caller's umask comes with each request.
+pub fn clear_umask() {
+    rustix::process::umask(rustix::fs::Mode::empty());
+}
+
 /// Raises the soft limit of open files to the hard one, and returns it.
 ///
 /// # Errors
