@@ -1,6 +1,10 @@
 //! Asking the key service of another process, through its socket.
 
-use std::{io, os::unix::net::UnixStream as StdStream, path::PathBuf, time::Instant};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -16,9 +20,8 @@ use tokio::{net::UnixStream, runtime::Runtime, time::timeout};
 use zeroize::Zeroizing;
 
 use super::{
-    Caller, HomeError, KmsError,
-    server::with_short_path,
-    wire::{self, CALLER, CONTENT_TYPE, ErrorBody, SOCKET, TARGET},
+    Caller, KmsError,
+    wire::{self, CALLER, CONTENT_TYPE, ErrorBody, SocketPath, TARGET},
 };
 
 /// The longest answer that is read: a page of a thousand keys takes a fifth of it.
@@ -37,29 +40,26 @@ pub(super) enum Failure {
     Lost(String),
 }
 
-type Connection = SendRequest<Full<Bytes>>;
-
 /// A client of one home's socket. Calls block; any number of threads may share it. Not to be used
 /// from asynchronous code.
 pub(super) struct Client {
     home: PathBuf,
-    runtime: Runtime,
     idle: Mutex<Vec<Connection>>,
 }
 
+/// An open connection with what drives it: the calling thread itself, while it waits for its answer.
+/// So a call wakes no other thread of this process.
+struct Connection {
+    runtime: Runtime,
+    sender: SendRequest<Full<Bytes>>,
+}
+
 impl Client {
-    pub(super) fn new(home: PathBuf) -> Result<Self, HomeError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("kms-client")
-            .enable_all()
-            .build()
-            .map_err(HomeError::io("start threads to reach", &home.join(SOCKET)))?;
-        Ok(Self {
+    pub(super) fn new(home: PathBuf) -> Self {
+        Self {
             home,
-            runtime,
             idle: Mutex::default(),
-        })
+        }
     }
 
     /// Calls the operation `target`, for `caller` if it is one that has a caller. Ends by `deadline`.
@@ -85,7 +85,7 @@ impl Client {
         let request = builder
             .body(body)
             .expect("the headers are base64 and constants");
-        let (status, answer) = self.runtime.block_on(self.exchange(request, deadline))?;
+        let (status, answer) = self.exchange(request, deadline)?;
         if status == StatusCode::OK {
             return serde_json::from_slice(&answer).map_err(|error| {
                 Failure::Lost(format!("its answer to {target} is malformed: {error}"))
@@ -102,58 +102,91 @@ impl Client {
         }
     }
 
-    async fn exchange(
+    fn exchange(
         &self,
         mut request: Request<Full<Bytes>>,
         deadline: Instant,
-    ) -> Result<(StatusCode, Zeroizing<Vec<u8>>), Failure> {
-        let left = || deadline.saturating_duration_since(Instant::now());
+    ) -> Result<Answer, Failure> {
         loop {
             let idle = self.idle.lock().pop();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => match timeout(left(), self.connect()).await {
-                    Ok(connected) => {
-                        connected.map_err(|error| Failure::NotSent(error.to_string()))?
+                None => Connection::open(&self.home, deadline)
+                    .map_err(|error| Failure::NotSent(error.to_string()))?,
+            };
+            match connection.exchange(request, deadline)? {
+                Exchanged::Answer(answer) => {
+                    let mut idle = self.idle.lock();
+                    if idle.len() < IDLE {
+                        idle.push(connection);
                     }
-                    Err(_) => return Err(Failure::NotSent("no connection in time".to_owned())),
-                },
-            };
-            let response = match timeout(left(), connection.try_send_request(request)).await {
-                Ok(Ok(response)) => response,
-                Ok(Err(mut unsent)) => match unsent.take_message() {
-                    // The other side closed an idle connection: nothing was sent on it.
-                    Some(message) => {
-                        request = message;
-                        continue;
-                    }
-                    None => return Err(Failure::Lost(unsent.error().to_string())),
-                },
-                Err(_) => return Err(Failure::Lost("no answer in time".to_owned())),
-            };
-            let status = response.status();
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect();
-            let answer = match timeout(left(), body).await {
-                Ok(Ok(body)) => Zeroizing::new(body.to_bytes().into()),
-                Ok(Err(error)) => return Err(Failure::Lost(error.to_string())),
-                Err(_) => return Err(Failure::Lost("no whole answer in time".to_owned())),
-            };
-            let mut idle = self.idle.lock();
-            if idle.len() < IDLE {
-                idle.push(connection);
+                    return Ok(answer);
+                }
+                Exchanged::Unsent(message) => request = message,
             }
-            return Ok((status, answer));
         }
     }
+}
 
-    async fn connect(&self) -> io::Result<Connection> {
-        let stream = with_short_path(&self.home, |path| StdStream::connect(path))?;
-        stream.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(stream)?;
-        let (connection, driver) = http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(io::Error::other)?;
-        tokio::spawn(driver);
-        Ok(connection)
+/// Status and body. The body may hold a plaintext.
+type Answer = (StatusCode, Zeroizing<Vec<u8>>);
+
+enum Exchanged {
+    Answer(Answer),
+    /// The other side had closed the idle connection: nothing was sent on it.
+    Unsent(Request<Full<Bytes>>),
+}
+
+impl Connection {
+    fn open(home: &Path, deadline: Instant) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let connect = async {
+            let stream = UnixStream::connect(SocketPath::of(home)?.as_path()).await?;
+            let handshake = http1::handshake(TokioIo::new(stream)).await;
+            let (sender, driver) = handshake.map_err(io::Error::other)?;
+            tokio::spawn(driver);
+            io::Result::Ok(sender)
+        };
+        let sender = runtime.block_on(async { timeout(left(deadline), connect).await })??;
+        Ok(Self { runtime, sender })
     }
+
+    fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        deadline: Instant,
+    ) -> Result<Exchanged, Failure> {
+        let sender = &mut self.sender;
+        let exchange = async {
+            let response = match sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut failed) => {
+                    return match failed.take_message() {
+                        Some(request) => Ok(Exchanged::Unsent(request)),
+                        None => Err(Failure::Lost(failed.error().to_string())),
+                    };
+                }
+            };
+            let status = response.status();
+            let body = Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await;
+            let body = body.map_err(|error| Failure::Lost(error.to_string()))?;
+            Ok(Exchanged::Answer((
+                status,
+                Zeroizing::new(body.to_bytes().into()),
+            )))
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        let answered = self
+            .runtime
+            .block_on(async { timeout(left, exchange).await });
+        answered.unwrap_or_else(|_| Err(Failure::Lost("no answer in time".to_owned())))
+    }
+}
+
+fn left(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
 }

@@ -29,7 +29,11 @@ use super::{
     principals::Principals,
     seal::{PassphraseCost, Unlock},
 };
-use crate::{crypto::SecretKey, policy::Principal};
+use crate::{
+    audit::{Anchor, Anchored},
+    crypto::SecretKey,
+    policy::Principal,
+};
 
 /// What a new home is given.
 #[derive(Debug, Clone)]
@@ -262,9 +266,38 @@ impl Home {
         self.file.signing_public_key()
     }
 
+    /// What vouches for the audit log of a volume: the home's key service, wherever it runs.
+    ///
+    /// # Errors
+    /// As [`Home::service`].
+    pub fn anchor(&self) -> Result<Arc<dyn Anchor>, HomeError> {
+        let public_key = self.signing_public_key();
+        Ok(Arc::new(HomeAnchor {
+            service: self.service()?,
+            public_key,
+        }))
+    }
+
     /// Where the tree policy of a volume is.
     pub fn policy_path(&self, volume_id: &str) -> PathBuf {
         self.inner.file(POLICIES).join(format!("{volume_id}.json"))
+    }
+}
+
+struct HomeAnchor {
+    service: Arc<dyn KeyService>,
+    public_key: [u8; 32],
+}
+
+impl Anchor for HomeAnchor {
+    fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
+        self.service
+            .audit_anchor(log, seq, hash)
+            .map_err(|error| error.to_string())
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.public_key
     }
 }
 

@@ -78,7 +78,7 @@ impl Owner {
                 check_owner(&home)?;
                 Backend::Here(Serving::start(&home, lock)?)
             }
-            Err(Errno::WOULDBLOCK) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone())?)),
+            Err(Errno::WOULDBLOCK) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone()))),
             Err(error) => return Err(HomeError::io("lock", &home.path)(error.into())),
         };
         let successor = matches!(backend, Backend::Elsewhere(_)) && check_owner(&home).is_ok();

@@ -2,10 +2,7 @@
 
 use std::{
     fs, io,
-    os::{
-        fd::AsRawFd,
-        unix::{fs::PermissionsExt, net::UnixListener as StdListener},
-    },
+    os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -31,7 +28,7 @@ use super::{
     service::with_operations,
     wire::{
         self, AWS, AuditAnchorRequest, AuditAnchorResponse, CALLER, CONTENT_TYPE, EpochResponse,
-        ErrorBody, OURS, SOCKET, TARGET,
+        ErrorBody, OURS, SOCKET, SocketPath, TARGET,
     },
 };
 
@@ -137,28 +134,11 @@ fn listen(home: &Path, socket: &Path) -> io::Result<UnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = with_short_path(home, |path| StdListener::bind(path))?;
+    let listener = StdListener::bind(SocketPath::of(home)?.as_path())?;
     // The home itself lets nobody else in; this is for whoever loosens it.
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;
     UnixListener::from_std(listener)
-}
-
-/// Calls `use_path` with a path to the home's socket that is short enough for `sockaddr_un` (108
-/// bytes), however long the home's own path is.
-pub(super) fn with_short_path<T>(
-    home: &Path,
-    use_path: impl FnOnce(&Path) -> io::Result<T>,
-) -> io::Result<T> {
-    let direct = home.join(SOCKET);
-    if direct.as_os_str().len() < 100 {
-        return use_path(&direct);
-    }
-    let directory = fs::File::open(home)?;
-    use_path(&PathBuf::from(format!(
-        "/proc/self/fd/{}/{SOCKET}",
-        directory.as_raw_fd()
-    )))
 }
 
 async fn answer(

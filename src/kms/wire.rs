@@ -4,7 +4,13 @@
 //! HTTP/1.1: `POST /`, the operation in `X-Amz-Target`. `TrentService.<Operation>` are the AWS
 //! operations, `Kmsfs.<Operation>` ours.
 
-use std::sync::Arc;
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
@@ -25,6 +31,32 @@ pub(super) const OURS: &str = "Kmsfs.";
 pub(super) const CALLER: &str = "x-kmsfs-caller";
 /// The socket's name in the home.
 pub(super) const SOCKET: &str = "kms.sock";
+
+/// A path to a home's socket that is short enough for `sockaddr_un` (108 bytes), however long the
+/// home's own path is. Good for as long as it lives.
+pub(super) struct SocketPath {
+    path: PathBuf,
+    _home: Option<File>,
+}
+
+impl SocketPath {
+    pub(super) fn of(home: &Path) -> io::Result<Self> {
+        let path = home.join(SOCKET);
+        if path.as_os_str().len() < 100 {
+            return Ok(Self { path, _home: None });
+        }
+        let home = File::open(home)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", home.as_raw_fd()));
+        Ok(Self {
+            path,
+            _home: Some(home),
+        })
+    }
+
+    pub(super) fn as_path(&self) -> &Path {
+        &self.path
+    }
+}
 
 /// A [`Caller`] that a mount passes on.
 #[derive(Serialize, Deserialize)]

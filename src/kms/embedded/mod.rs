@@ -300,6 +300,10 @@ macro_rules! run_operations {
                     let refused = "the key service alone vouches for its own log";
                     return Err(KmsError::AccessDenied(refused.to_owned()));
                 }
+                // Signed messages are told apart by lines (`audit::signed_message`).
+                if !log.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+                    return Err(KmsError::Validation(format!("{log:?} names no audit log")));
+                }
                 let signature = self.signer.sign(log, seq, hash);
                 self.signer.remember(log, seq, hash);
                 let mut last = self.last_anchored.lock();

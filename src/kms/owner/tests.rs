@@ -1,7 +1,7 @@
 use std::{
     fs::File,
     io::{BufRead, BufReader},
-    os::unix::net::UnixListener,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     sync::Arc,
@@ -10,11 +10,16 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    net::{
+        AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen, socket_with,
+    },
+};
 
 use super::SOCKET;
 use crate::{
-    audit::{Verdict, verify},
+    audit::{Log, Verdict, verify},
     kms::{
         Caller, CiphertextBlob, CreateAliasRequest, CreateKeyRequest, DecryptRequest,
         DescribeKeyRequest, EncryptRequest, Home, HomeError, KeyService, KmsError, ListKeysRequest,
@@ -271,17 +276,36 @@ fn a_sealed_home_that_nobody_serves_says_so() {
     ));
 }
 
+/// A socket in the home with `waiting` connections in its queue, which holds one; nobody accepts.
+fn deaf_socket(home: &Path, waiting: usize) -> Vec<OwnedFd> {
+    let address = SocketAddrUnix::new(home.join(SOCKET)).unwrap();
+    let open = || {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).unwrap()
+    };
+    let listener = open();
+    bind(&listener, &address).unwrap();
+    listen(&listener, 0).unwrap();
+    let mut sockets = vec![listener];
+    for _ in 0..waiting {
+        let client = open();
+        connect(&client, &address).unwrap();
+        sockets.push(client);
+    }
+    sockets
+}
+
 #[test]
 fn an_owner_that_does_not_answer_is_an_error_within_five_seconds() {
     thread::scope(|scope| {
-        for listens in [false, true] {
+        // No socket, one that takes a connection and is silent, one whose queue is full.
+        for waiting in [None, Some(0), Some(1)] {
             scope.spawn(move || {
                 let place = Place::new();
                 let home = place.create();
                 let lock = File::open(place.path().join("lock")).unwrap();
                 flock(&lock, FlockOperation::LockExclusive).unwrap();
-                let _listener =
-                    listens.then(|| UnixListener::bind(place.path().join(SOCKET)).unwrap());
+                let _sockets = waiting.map(|waiting| deaf_socket(&place.path(), waiting));
                 let service = home.service().unwrap();
                 let since = Instant::now();
                 let refused = service.list_keys(&admin(&home), &ListKeysRequest::default());
@@ -290,7 +314,7 @@ fn an_owner_that_does_not_answer_is_an_error_within_five_seconds() {
                     "{refused:?}"
                 );
                 let took = since.elapsed();
-                assert!(took < Duration::from_millis(5500), "{took:?}");
+                assert!(took < Duration::from_millis(5500), "{waiting:?}: {took:?}");
             });
         }
     });
@@ -335,6 +359,48 @@ fn the_socket_passes_callers_secrets_and_errors_on() {
     let same = owner.audit_anchor("volume-1", 7, &[1; 32]).unwrap();
     assert_eq!(anchored.signature, same.signature);
     assert_eq!(anchored.other.unwrap().log, "kms");
+}
+
+#[test]
+fn a_volumes_log_anchored_here_verifies_beside_ours_and_its_loss_is_found() {
+    let place = Place::new();
+    let home = place.create();
+    let other = place.open();
+    let owner = home.service().unwrap();
+    let client = other.service().unwrap();
+    let durability = crate::audit::Durability::Balanced;
+    let log = Log::open(
+        &other.audit_dir(),
+        "volume-1",
+        durability,
+        other.anchor().unwrap(),
+    );
+    log.unwrap().close().unwrap();
+    create(&*client, &admin(&other));
+    drop((client, owner));
+    let judge = || {
+        let report = verify(&home.audit_dir(), Some(&home.signing_public_key())).unwrap();
+        report
+            .logs
+            .into_iter()
+            .map(|log| log.verdict)
+            .collect::<Vec<_>>()
+    };
+    let verdicts = judge();
+    assert!(
+        matches!(verdicts[..], [Verdict::Intact, Verdict::Intact]),
+        "{verdicts:?}"
+    );
+    for file in ["volume-1.jsonl", "volume-1.head"] {
+        std::fs::remove_file(home.audit_dir().join(file)).unwrap();
+    }
+    let verdicts = judge();
+    assert!(
+        verdicts
+            .iter()
+            .any(|v| matches!(v, Verdict::Truncated { .. })),
+        "{verdicts:?}"
+    );
 }
 
 #[test]
