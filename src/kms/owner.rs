@@ -133,6 +133,15 @@ impl Owner {
     }
 }
 
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // The successor's thread may hold `shared` for another moment: the home is released now.
+        let nothing = Backend::Elsewhere(Arc::new(Client::new(self.shared.home.path.clone())));
+        let former = std::mem::replace(&mut *self.shared.backend.lock(), nothing);
+        drop(former);
+    }
+}
+
 /// Only the user who owns a home may own its service: files that another makes in it would lock the
 /// first one out. And only with the root key.
 fn check_owner(home: &Inner) -> Result<(), HomeError> {

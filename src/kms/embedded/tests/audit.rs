@@ -7,8 +7,8 @@ use crate::{
     audit::{Anchor, Verdict, verify},
     kms::{
         Caller, CreateKeyRequest, DataKeySpec, DescribeKeyRequest, DisableKeyRequest,
-        EncryptRequest, EncryptionContext, GenerateDataKeyRequest, KmsError, ListKeysRequest,
-        Plaintext, testing::user,
+        EnableKeyRequest, EncryptRequest, EncryptionContext, GenerateDataKeyRequest, KmsError,
+        ListKeysRequest, Plaintext, testing::user,
     },
 };
 
@@ -147,7 +147,7 @@ fn what_cannot_be_recorded_is_not_done() {
     let refused = refusal(fixture.service().encrypt(&caller, &encrypt));
     assert!(matches!(refused, KmsError::Internal(_)), "{refused}");
 
-    let unchanged = |fixture: &Fixture| {
+    let unchanged = |fixture: &Fixture, epoch: u64| {
         let listed = fixture
             .service()
             .list_keys(&fixture.admin, &ListKeysRequest::default());
@@ -159,9 +159,26 @@ fn what_cannot_be_recorded_is_not_done() {
         assert!(fixture.service().encrypt(&fixture.admin, &encrypt).is_ok());
         assert_eq!(fixture.service().epoch().unwrap(), epoch);
     };
-    unchanged(&fixture);
+    unchanged(&fixture, epoch);
+    // The next change brings nothing of it to disk.
+    let disable = DisableKeyRequest {
+        key_id: key_id.clone(),
+    };
+    fixture
+        .service()
+        .disable_key(&fixture.admin, &disable)
+        .unwrap();
+    fixture
+        .service()
+        .enable_key(
+            &fixture.admin,
+            &EnableKeyRequest {
+                key_id: key_id.clone(),
+            },
+        )
+        .unwrap();
     fixture.reopen();
-    unchanged(&fixture);
+    unchanged(&fixture, epoch + 2);
 }
 
 #[test]
