@@ -122,7 +122,7 @@ impl Client {
                     }
                     return Ok(answer);
                 }
-                Exchanged::Unsent(message) => request = message,
+                Exchanged::Unsent(unsent) => request = *unsent,
             }
         }
     }
@@ -134,7 +134,7 @@ type Answer = (StatusCode, Zeroizing<Vec<u8>>);
 enum Exchanged {
     Answer(Answer),
     /// The other side had closed the idle connection: nothing was sent on it.
-    Unsent(Request<Full<Bytes>>),
+    Unsent(Box<Request<Full<Bytes>>>),
 }
 
 impl Connection {
@@ -164,7 +164,7 @@ impl Connection {
                 Ok(response) => response,
                 Err(mut failed) => {
                     return match failed.take_message() {
-                        Some(request) => Ok(Exchanged::Unsent(request)),
+                        Some(request) => Ok(Exchanged::Unsent(Box::new(request))),
                         None => Err(Failure::Lost(failed.error().to_string())),
                     };
                 }
