@@ -1,14 +1,18 @@
 //! Opening the home and reaching its key service.
 
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::audit::{Anchor, Anchored};
+use crate::crypto::SecretKey;
 use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock};
+use crate::sys;
 
 use super::args::HomeArgs;
 use super::error::CliError;
@@ -41,6 +45,7 @@ impl Access {
     /// from this one; without such a process the secret is asked for.
     pub(super) fn open(&self) -> Result<Opened, CliError> {
         let path = self.path()?;
+        act_for_owner(&path)?;
         let unlock = match self.secret() {
             SecretSource::Prompt => None,
             source => Some(unlock(&source, false)?),
@@ -62,7 +67,9 @@ impl Access {
         let Some(given) = given else {
             return self.open();
         };
-        let home = Home::open(&self.path()?, Some(&given))?;
+        let path = self.path()?;
+        act_for_owner(&path)?;
+        let home = Home::open(&path, Some(&given))?;
         let service = home.service()?;
         Ok(Opened { home, service })
     }
@@ -73,7 +80,13 @@ impl Access {
         if path.join("home.json").exists() {
             return self.open();
         }
-        let home = Home::open_or_create(&path, &unlock(&self.secret(), true)?)?;
+        let secret = self.secret();
+        if let SecretSource::Keyfile(file) = &secret
+            && !file.exists()
+        {
+            make_key_file(file)?;
+        }
+        let home = Home::open_or_create(&path, &unlock(&secret, true)?)?;
         let service = home.service()?;
         Ok(Opened { home, service })
     }
@@ -112,7 +125,10 @@ impl Opened {
 
 pub(super) fn unlock(source: &SecretSource, new: bool) -> Result<Unlock, CliError> {
     match source {
-        SecretSource::Passfile(file) => Ok(Unlock::Passphrase(Passphrase::from_file(file)?)),
+        SecretSource::Passfile(file) => {
+            let read = Passphrase::from_file(file).map_err(CliError::Secret)?;
+            Ok(Unlock::Passphrase(read))
+        }
         SecretSource::Keyfile(file) => Ok(Unlock::KeyFile(file.clone())),
         SecretSource::Prompt => ask(new),
     }
@@ -139,6 +155,39 @@ pub(super) fn ask_text() -> Result<Zeroizing<String>, CliError> {
 
 fn prompt(text: &str) -> Result<String, CliError> {
     rpassword::prompt_password(text).map_err(CliError::io("the terminal"))
+}
+
+/// A new home's key file, if it is not there: 256 random bits for its owner only.
+fn make_key_file(path: &Path) -> Result<(), CliError> {
+    let made = || {
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
+        file.write_all(SecretKey::generate().expose())?;
+        file.sync_all()
+    };
+    made().map_err(CliError::io(path))?;
+    eprintln!(
+        "kmsfs: made the key file {}; without it the home cannot be opened",
+        path.display()
+    );
+    Ok(())
+}
+
+/// As root with somebody else's home: what is made in it stays theirs.
+fn act_for_owner(home: &Path) -> Result<(), CliError> {
+    // A home that is not there is reported when it is opened.
+    let Ok(metadata) = home.metadata() else {
+        return Ok(());
+    };
+    let owner = sys::Identity {
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+    };
+    sys::act_for(owner).map_err(CliError::io(home))
 }
 
 /// Has a volume's audit log signed by the home's key service.

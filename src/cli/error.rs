@@ -26,6 +26,9 @@ pub(super) enum CliError {
          terminal"
     )]
     NoSecret,
+    /// The file with the passphrase cannot be used.
+    #[error("{0}; name the right file with --passfile FILE")]
+    Secret(HomeError),
     #[error("the two passphrases differ")]
     PassphrasesDiffer,
     #[error(transparent)]
@@ -68,7 +71,7 @@ impl CliError {
         match self {
             Self::NoHome(_) => Exit::BadHome,
             Self::Home(error) => home_exit(error),
-            Self::NoSecret | Self::PassphrasesDiffer => Exit::WrongSecret,
+            Self::NoSecret | Self::Secret(_) | Self::PassphrasesDiffer => Exit::WrongSecret,
             Self::Option(_) | Self::Pattern { .. } => Exit::Usage,
             Self::Volume(error) => volume_exit(error),
             Self::Mount(MountError::MountPoint { .. }) | Self::NotMounted(_) => Exit::BadMountPoint,

@@ -163,11 +163,16 @@ fn show(opened: &Opened, metadata: &KeyMetadata, json: bool) -> Result<(), CliEr
     Ok(())
 }
 
-/// The key's metadata as the API has it, with the names it has.
+/// The key's metadata as the API has it, what scripts need most beside it.
 fn with_aliases(key: &KeyMetadata, aliases: &[AliasListEntry]) -> serde_json::Value {
-    let mut value = json!(key);
-    value["Aliases"] = json!(names_of(key, aliases));
-    value
+    json!({
+        "KeyId": key.key_id,
+        "KeyArn": key.arn,
+        "Arn": key.arn,
+        "KeyState": key.key_state,
+        "Aliases": names_of(key, aliases),
+        "KeyMetadata": key,
+    })
 }
 
 fn names_of(key: &KeyMetadata, aliases: &[AliasListEntry]) -> Vec<String> {

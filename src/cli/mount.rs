@@ -1,6 +1,7 @@
 //! `kmsfs mount`, and mount(8) calling it.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -59,6 +60,7 @@ fn serve(
     passphrase: Option<Unlock>,
     ready: impl FnOnce() -> Result<(), CliError>,
 ) -> Result<Exit, CliError> {
+    sys::clear_umask();
     // The cheap checks come first: they need no secret.
     let volume = Volume::read(&request.backing)?;
     let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
@@ -149,6 +151,7 @@ fn log_to_file(access: &Access) {
     let file = File::options()
         .append(true)
         .create(true)
+        .mode(0o600)
         .open(home.join("kmsfs.log"));
     // Without a home there is nothing to serve either, and the error says so.
     let Ok(file) = file else { return };

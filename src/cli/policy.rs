@@ -105,7 +105,7 @@ fn validate(arguments: &ValidateArgs) -> Result<Exit, CliError> {
         output::json(&json!({ "valid": valid, "problems": problems, "warnings": warnings }));
     } else {
         for problem in &problems {
-            println!("error: {problem}");
+            eprintln!("error: {problem}");
         }
         warn(&warnings);
         println!(

@@ -1,6 +1,8 @@
 //! Which volume is mounted where, by the notes that mounts keep in their home (`HOME/run/<volume>.json`).
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,7 +30,10 @@ pub(super) struct Posted(PathBuf);
 impl Note {
     pub(super) fn post(&self, home: &Path) -> io::Result<Posted> {
         let directory = home.join(RUN);
-        std::fs::create_dir_all(&directory)?;
+        match DirBuilder::new().mode(0o700).create(&directory) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
         let file = directory.join(format!("{}.json", self.volume_id));
         let temporary = file.with_extension("new");
         std::fs::write(&temporary, serde_json::to_vec(self)?)?;

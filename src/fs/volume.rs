@@ -261,13 +261,13 @@ impl Volume {
             path: backing.to_owned(),
             source,
         };
-        let root = sys::open_directory_path(backing).map_err(io)?;
         let absent = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 VolumeError::NotAVolume(backing.to_owned())
             }
             _ => io(error),
         };
+        let root = sys::open_directory_path(backing).map_err(absent)?;
         let control_path = backing.join(CONTROL_DIRECTORY);
         let control = sys::open_directory_path(&control_path).map_err(absent)?;
         let text = read_small(&control, CONFIG, CONFIG_MAX).map_err(absent)?;

@@ -12,7 +12,6 @@ use parking_lot::{Condvar, Mutex};
 use rustix::{
     fs::{FlockOperation, flock},
     io::Errno,
-    process::geteuid,
 };
 
 use super::{
@@ -25,7 +24,10 @@ use super::{
     service::{changes_something, with_operations},
     wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET},
 };
-use crate::audit::{Anchored, Head};
+use crate::{
+    audit::{Anchored, Head},
+    sys,
+};
 
 /// How long a call may take when another process answers, taking over included.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -142,11 +144,11 @@ impl Drop for Owner {
     }
 }
 
-/// Only the user who owns a home may own its service: files that another makes in it would lock the
-/// first one out. And only with the root key.
+/// Only the user who owns a home may own its service, or root in that user's place
+/// ([`sys::act_for`]): files that another makes in it would lock the first one out. And only with the root key.
 fn check_owner(home: &Inner) -> Result<(), HomeError> {
     let owner = home.owner_uid;
-    if geteuid().as_raw() != owner {
+    if sys::own_identity().uid != owner {
         return Err(HomeError::NotOwner {
             path: home.path.clone(),
             owner,

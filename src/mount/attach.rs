@@ -66,6 +66,14 @@ pub enum MountError {
         /// What was said.
         reason: String,
     },
+    /// Unmounting was refused.
+    #[error("cannot unmount {path}: {reason}")]
+    Held {
+        /// The mount point.
+        path: PathBuf,
+        /// What was said.
+        reason: String,
+    },
     /// FUSE itself is missing.
     #[error("{DEVICE} cannot be opened: {0}; load the fuse module (`modprobe fuse`)")]
     NoDevice(io::Error),
@@ -257,9 +265,9 @@ pub fn remount(mountpoint: &Path, options: &AttachOptions) -> Result<(), MountEr
 /// Unmounts. `lazy` leaves programs that still use it their open files.
 ///
 /// # Errors
-/// [`MountError::Refused`], for instance while it is in use.
+/// [`MountError::Held`], for instance while it is in use.
 pub fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
-    let refused = |reason: String| MountError::Refused {
+    let refused = |reason: String| MountError::Held {
         path: mountpoint.to_owned(),
         reason,
     };
@@ -272,7 +280,7 @@ pub fn detach(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
         return unmount(mountpoint, flags | UnmountFlags::NOFOLLOW).map_err(|error| {
             let reason = match error {
                 rustix::io::Errno::BUSY => {
-                    "it is in use; close what uses it (`fuser -m`), or add --lazy".into()
+                    "it is busy; close what uses it (`fuser -vm` tells what)".into()
                 }
                 other => other.to_string(),
             };

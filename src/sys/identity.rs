@@ -30,7 +30,10 @@ pub fn impersonates() -> bool {
 
 /// Whose the files are that this process creates for itself.
 pub fn own_identity() -> Identity {
-    let effective = || Identity { uid: geteuid().as_raw(), gid: getegid().as_raw() };
+    let effective = || Identity {
+        uid: geteuid().as_raw(),
+        gid: getegid().as_raw(),
+    };
     ACTING_FOR.get().copied().unwrap_or_else(effective)
 }
 
@@ -66,7 +69,10 @@ pub fn impersonate(identity: Identity) -> io::Result<Option<Impersonated>> {
         return Ok(None);
     }
     let kept = capabilities(None)?;
-    let guard = Impersonated { kept, _thread: PhantomData };
+    let guard = Impersonated {
+        kept,
+        _thread: PhantomData,
+    };
     become_identity(identity, kept)?;
     Ok(Some(guard))
 }
