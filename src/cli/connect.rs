@@ -9,7 +9,6 @@ use std::sync::Arc;
 use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
-use crate::audit::{Anchor, Anchored};
 use crate::crypto::SecretKey;
 use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock};
 use crate::sys;
@@ -188,22 +187,4 @@ fn act_for_owner(home: &Path) -> Result<(), CliError> {
         gid: metadata.gid(),
     };
     sys::act_for(owner).map_err(CliError::io(home))
-}
-
-/// Has a volume's audit log signed by the home's key service.
-pub(super) struct ServiceAnchor {
-    pub(super) service: Arc<dyn KeyService>,
-    pub(super) public_key: [u8; 32],
-}
-
-impl Anchor for ServiceAnchor {
-    fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
-        self.service
-            .audit_anchor(log, seq, hash)
-            .map_err(|error| error.to_string())
-    }
-
-    fn public_key(&self) -> [u8; 32] {
-        self.public_key
-    }
 }

@@ -15,7 +15,7 @@ use crate::sys;
 
 use super::args::HomeArgs;
 use super::args::mount::MountRequest;
-use super::connect::{Access, Opened, ServiceAnchor};
+use super::connect::{Access, Opened};
 use super::daemon;
 use super::error::CliError;
 use super::exit::Exit;
@@ -88,7 +88,7 @@ fn serve(
         Durability::Strict => audit::Durability::Strict,
     };
     let home_path = opened.home.path().to_owned();
-    let services = services(opened, &note.volume_id, durability);
+    let services = services(opened, &note.volume_id, durability)?;
     let filesystem = locked.open(config, services, options)?;
     let mounted = plan.mount(filesystem, &backing)?;
     let posted = note.post(&home_path).map_err(CliError::io(home_path))?;
@@ -102,24 +102,25 @@ fn serve(
     Ok(Exit::Success)
 }
 
-fn services(opened: Opened, volume_id: &str, durability: audit::Durability) -> Services {
+fn services(
+    opened: Opened,
+    volume_id: &str,
+    durability: audit::Durability,
+) -> Result<Services, CliError> {
     let mounter = opened.caller_via_kmsfs();
     let Opened { home, service } = opened;
-    let anchor = ServiceAnchor {
-        service: service.clone(),
-        public_key: home.signing_public_key(),
-    };
-    Services {
+    let anchor = home.anchor()?;
+    Ok(Services {
         keys: service,
         audit: home.audit_dir(),
         durability,
-        anchor: Arc::new(anchor),
+        anchor,
         policy: home.policy_path(volume_id),
         account: home.account().to_owned(),
         region: home.region().to_owned(),
         mounter,
         principals: Arc::new(move |uid, gid| home.principal(uid, gid)),
-    }
+    })
 }
 
 fn attach_options(options: &MountOptions) -> AttachOptions {

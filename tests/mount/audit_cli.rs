@@ -57,7 +57,17 @@ fn names_path(record: &Value, path: &str) -> bool {
 fn an_untouched_log_is_intact() {
     let home = with_history();
     home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
-    assert_eq!(home.json(["audit", "verify"])["verdict"], "intact");
+    let report = home.json(["audit", "verify"]);
+    let logs = report["logs"].as_array().unwrap();
+    assert_eq!(
+        logs.len(),
+        2,
+        "the key service's and the volume's: {report}"
+    );
+    assert!(
+        logs.iter().all(|log| log["verdict"] == "intact"),
+        "{report}"
+    );
 }
 
 #[test]

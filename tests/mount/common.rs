@@ -301,13 +301,16 @@ impl User {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Runs a script that must be refused with EACCES.
+    /// Runs a script that must be refused: with EACCES, or EPERM where the kernel refuses before
+    /// policy is asked.
     pub(crate) fn cannot(self, directory: &Path, script: &str) {
         let output = self.sh(directory, script);
         let message = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success(), "{self:?} could: {script}");
         assert!(
-            message.contains("Permission denied"),
+            ["Permission denied", "Operation not permitted"]
+                .iter()
+                .any(|refusal| message.contains(refusal)),
             "{self:?}: {script}: {message}"
         );
     }
