@@ -17,7 +17,10 @@ use crate::format::{
 };
 use crate::sys;
 
+use super::journal::{CHANGE_MAX, Journal, Place};
 use super::{Damage, FsError};
+
+mod write;
 
 thread_local! {
     /// Sealed bytes on their way in or out: grows to the largest request and is then reused.
@@ -28,6 +31,8 @@ thread_local! {
 pub(super) struct Content {
     file: OwnedFd,
     keys: Arc<FileKeys>,
+    journal: Arc<Journal>,
+    place: Place,
     state: RwLock<State>,
 }
 
@@ -48,19 +53,34 @@ impl State {
 }
 
 impl Content {
-    /// The content behind `file`, whose newest authentic header copy is `header` in `slot`.
-    pub(super) fn new(file: OwnedFd, keys: Arc<FileKeys>, header: Header, slot: CopySlot) -> Self {
+    /// The content behind `file`, whose newest authentic header copy is `header` in `slot`. Changes go
+    /// through `journal`.
+    pub(super) fn new(
+        file: OwnedFd,
+        keys: Arc<FileKeys>,
+        header: Header,
+        slot: CopySlot,
+        journal: Arc<Journal>,
+    ) -> io::Result<Self> {
+        let place = Place {
+            ino: sys::stat(&file)?.st_ino,
+            file: header.file,
+        };
         let length = header.length;
-        Self {
+        let unsynced = false;
+        let state = RwLock::new(State {
+            header,
+            slot,
+            length,
+            unsynced,
+        });
+        Ok(Self {
             file,
             keys,
-            state: RwLock::new(State {
-                header,
-                slot,
-                length,
-                unsynced: false,
-            }),
-        }
+            journal,
+            place,
+            state,
+        })
     }
 
     pub(super) fn length(&self) -> u64 {
@@ -131,7 +151,13 @@ impl Content {
         if offset > state.length {
             self.fill_gap(&mut state, offset)?;
         }
-        self.write_range(&mut state, &range, data)
+        let mut start = offset;
+        for part in data.chunks(CHANGE_MAX) {
+            let range = start..start + part.len() as u64;
+            self.write_range(&mut state, &range, part)?;
+            start = range.end;
+        }
+        Ok(())
     }
 
     /// Sets the length: what is cut off is gone, what is added reads as zeros.
@@ -256,33 +282,29 @@ impl Content {
     fn shrink(&self, state: &mut State, length: u64) -> Result<(), FsError> {
         let last = BlockIndex::of(length);
         let keep = (length - last.start()) as usize;
-        let mut sealed = Vec::new();
-        if keep > 0 {
+        let cut = backing_len(length)?.0;
+        if keep == 0 {
+            sys::truncate(&self.file, cut)?;
+        } else {
             // A shorter last block is another block: sealed anew.
             let mut block = vec![0; keep];
             self.read_range(state, &(last.start()..length), &mut block)?;
-            sealed = self.seal(state, last, &block);
+            let mut slot = self.journal.slot();
+            let sealed = slot.data(keep + SEALED_BLOCK_LEN - BLOCK_LEN);
+            let mut binding = BlockBinding::new(&state.header.file);
+            seal_block(&self.keys.content, &mut binding, last, &block, sealed);
+            let len = sealed.len();
+            slot.apply(
+                &self.file,
+                self.place,
+                Some(cut),
+                last.backing_offset(),
+                len,
+            )?;
         }
-        sys::truncate(&self.file, backing_len(length)?.0)?;
         state.length = length;
         state.unsynced = true;
-        if keep > 0 {
-            sys::write_at(&self.file, &sealed, last.backing_offset().0)?;
-        }
         Ok(())
-    }
-
-    fn seal(&self, state: &State, index: BlockIndex, plaintext: &[u8]) -> Vec<u8> {
-        let mut sealed = vec![0; plaintext.len() + SEALED_BLOCK_LEN - BLOCK_LEN];
-        let mut binding = BlockBinding::new(&state.header.file);
-        seal_block(
-            &self.keys.content,
-            &mut binding,
-            index,
-            plaintext,
-            &mut sealed,
-        );
-        sealed
     }
 
     fn write_zeros(&self, state: &mut State, range: Range<u64>) -> Result<(), FsError> {
@@ -293,116 +315,6 @@ impl Content {
         let zeros = [0; 2 * BLOCK_LEN];
         let len = (range.end - range.start) as usize;
         self.write_range(state, &range, &zeros[..len])
-    }
-
-    /// Writes `data` over `range`, which begins at or before the end of the file's last block.
-    fn write_range(
-        &self,
-        state: &mut State,
-        range: &Range<u64>,
-        data: &[u8],
-    ) -> Result<(), FsError> {
-        let length = state.length.max(range.end);
-        let span = SealedSpan::covering(range);
-        let mut binding = BlockBinding::new(&state.header.file);
-        // The old last block, if this write makes it longer: to be put back should the write fail.
-        let replaced = self.short_last_block(state, &span, length)?;
-        let result = SEALED.with_borrow_mut(|sealed| {
-            sealed.resize(span.sealed_len(length), 0);
-            let mut edge = [0; BLOCK_LEN];
-            // Edges are read before anything is sealed: they share the buffer of sealed bytes.
-            let edges = self.read_edges(state, &span, range, sealed)?;
-            for (index, sealed) in span.blocks().zip(sealed.chunks_mut(SEALED_BLOCK_LEN)) {
-                let len = index.plain_len_within(length);
-                let wanted = Wanted::of(index, len, range);
-                let source = &data[wanted.in_range];
-                if source.len() == len {
-                    seal_block(&self.keys.content, &mut binding, index, source, sealed);
-                } else {
-                    let edge = &mut edge[..len];
-                    edge.fill(0);
-                    if let Some((_, old)) = edges.iter().find(|(edge, _)| *edge == index) {
-                        edge[..old.len()].copy_from_slice(old);
-                    }
-                    edge[wanted.in_block].copy_from_slice(source);
-                    seal_block(&self.keys.content, &mut binding, index, edge, sealed);
-                }
-            }
-            Ok::<_, FsError>(sys::write_at(
-                &self.file,
-                sealed,
-                span.first.backing_offset().0,
-            )?)
-        });
-        state.unsynced = true;
-        if result.is_err() && length > state.length {
-            self.undo_growth(state, replaced);
-        } else if result.is_ok() {
-            state.length = length;
-        }
-        result
-    }
-
-    /// The plaintext of the first and last block of `span`, where `range` covers them in part and
-    /// they exist. `sealed` is scratch space.
-    fn read_edges(
-        &self,
-        state: &State,
-        span: &SealedSpan,
-        range: &Range<u64>,
-        sealed: &mut [u8],
-    ) -> Result<Vec<(BlockIndex, Vec<u8>)>, FsError> {
-        let last = BlockIndex(span.first.0 + span.count - 1);
-        let mut edges = Vec::new();
-        for index in [span.first, last] {
-            let len = index.plain_len_within(state.length);
-            let covered = range.start <= index.start() && index.start() + len as u64 <= range.end;
-            if len == 0 || covered || edges.iter().any(|(edge, _)| *edge == index) {
-                continue;
-            }
-            let scratch = &mut sealed[..len + SEALED_BLOCK_LEN - BLOCK_LEN];
-            match sys::read_at(&self.file, scratch, index.backing_offset().0) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Damage::Missing(index).into());
-                }
-                other => other?,
-            }
-            let mut block = vec![0; len];
-            let mut binding = BlockBinding::new(&state.header.file);
-            open_or_hole(state, &self.keys, &mut binding, index, scratch, &mut block)?;
-            edges.push((index, block));
-        }
-        Ok(edges)
-    }
-
-    fn short_last_block(
-        &self,
-        state: &State,
-        span: &SealedSpan,
-        new_length: u64,
-    ) -> Result<Option<(BlockIndex, Vec<u8>)>, FsError> {
-        let last = BlockIndex::of(state.length);
-        let len = last.plain_len_within(state.length);
-        if len == 0 || new_length <= state.length || span.first != last {
-            return Ok(None);
-        }
-        let mut sealed = vec![0; len + SEALED_BLOCK_LEN - BLOCK_LEN];
-        let read = sys::read_up_to(&self.file, &mut sealed, last.backing_offset().0)?;
-        Ok((read == sealed.len()).then_some((last, sealed)))
-    }
-
-    /// A write beyond the end failed half-way (no space, quota): the file ends where it did.
-    fn undo_growth(&self, state: &State, replaced: Option<(BlockIndex, Vec<u8>)>) {
-        let undone = || -> io::Result<()> {
-            if let Some((index, sealed)) = replaced {
-                sys::write_at(&self.file, &sealed, index.backing_offset().0)?;
-            }
-            let length = backing_len(state.length).map_err(io::Error::other)?;
-            sys::truncate(&self.file, length.0)
-        };
-        if let Err(error) = undone() {
-            tracing::error!(file = %state.header.file, %error, "a failed write could not be undone");
-        }
     }
 
     /// The flag goes to disk before the first hole is made, so that a kill between keeps the hole

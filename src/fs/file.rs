@@ -173,7 +173,8 @@ impl FileSystem {
         match made() {
             Ok(inode) => {
                 *inode.file.lock() = Some(id);
-                let content = Content::new(file, keys, header, CopySlot::First);
+                let content =
+                    Content::new(file, keys, header, CopySlot::First, self.journal.clone())?;
                 Ok((inode, Arc::new(content)))
             }
             Err(error) => {
@@ -498,7 +499,13 @@ impl FileSystem {
             .into());
         }
         *inode.file.lock() = Some(header.file);
-        Ok(Content::new(file, keys, header, slot))
+        Ok(Content::new(
+            file,
+            keys,
+            header,
+            slot,
+            self.journal.clone(),
+        )?)
     }
 
     /// Opens the backing file and reads its header region.
@@ -546,7 +553,13 @@ impl FileSystem {
         sys::truncate(&file, HEADER_LEN as u64)?;
         sys::write_at(&file, &copy, CopySlot::First.offset())?;
         *inode.file.lock() = Some(id);
-        Ok(Content::new(file, keys, header, CopySlot::First))
+        Ok(Content::new(
+            file,
+            keys,
+            header,
+            CopySlot::First,
+            self.journal.clone(),
+        )?)
     }
 
     /// What a change of content takes away from a file, unless root made it.

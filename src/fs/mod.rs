@@ -13,6 +13,7 @@ mod file;
 mod guard;
 mod handle;
 mod inode;
+mod journal;
 mod namespace;
 mod node;
 mod settle;
@@ -49,6 +50,7 @@ use file::FileHandle;
 use guard::Guard;
 use handle::Handles;
 use inode::InodeTable;
+use journal::Journal;
 use settle::Settling;
 
 /// A mounted volume, below the mount.
@@ -63,6 +65,7 @@ pub struct FileSystem {
     keyring: Keyring,
     guard: Guard,
     settling: Settling,
+    journal: Arc<Journal>,
     options: Options,
 }
 

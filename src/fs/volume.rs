@@ -28,6 +28,7 @@ use crate::sys;
 use super::guard::Guard;
 use super::handle::Handles;
 use super::inode::InodeTable;
+use super::journal::{self, Journal, Session};
 use super::node::read_small;
 use super::settle::Settling;
 use super::{FileSystem, FsError, Options, TreePolicy};
@@ -385,12 +386,18 @@ impl LockedVolume {
         }
     }
 
-    fn mark_unclean(&self) -> io::Result<()> {
-        match sys::create_file(&self.control, UNCLEAN, 0o600) {
-            Ok(_) => sys::sync_directory(&self.control),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error),
+    /// Makes durable that `session` uses the volume; the session that did not end cleanly before it,
+    /// if any, is what the mark said.
+    fn mark_unclean(&self, session: &Session) -> io::Result<()> {
+        let temporary = format!("{UNCLEAN}.new");
+        match sys::unlink(&self.control, &temporary) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
+        write_new(&self.control, &temporary, session.to_string().as_bytes())?;
+        let control = self.control.as_fd();
+        sys::rename(control, &temporary, control, UNCLEAN, RenameFlags::empty())?;
+        sys::sync_directory(&self.control)
     }
 
     fn mark_clean(&self) -> io::Result<()> {
@@ -426,10 +433,25 @@ impl LockedVolume {
             .and_then(|record| open_directory_record(&keys.directories, &record).ok())
             .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
 
-        let unclean = has_mark(&self.control).map_err(io)?;
-        if !options.read_only {
-            self.mark_unclean().map_err(io)?;
-        }
+        let left = mark(&self.control).map_err(io)?;
+        let session = Session::generate();
+        let fs = |source| VolumeError::Fs {
+            path: path.clone(),
+            source,
+        };
+        let mut redone = 0;
+        let journal = if options.read_only {
+            Journal::volatile()
+        } else {
+            // A forged mark names no session that there was: nothing is done again then.
+            if let Some(session) = left.as_ref().and_then(|text| text.parse().ok()) {
+                redone = journal::replay(&session, &self.root).map_err(fs)?;
+            }
+            self.mark_unclean(&session).map_err(io)?;
+            Journal::create(&session)
+        };
+        let journal = Arc::new(journal.map_err(io)?);
+        let unclean = left.is_some();
         let log_name = format!("volume-{}", config.volume);
         let log = audit::Log::open(
             &services.audit,
@@ -454,15 +476,12 @@ impl LockedVolume {
             guard,
             settling: Settling::new(unclean && !options.read_only, services.mounter),
             volume: self,
+            journal,
             config,
             keys,
             options,
         };
-        let fs = |source| VolumeError::Fs {
-            path: path.clone(),
-            source,
-        };
-        filesystem.record_mount(unclean).map_err(fs)?;
+        filesystem.record_mount(unclean, redone).map_err(fs)?;
         Ok(filesystem)
     }
 
@@ -526,16 +545,19 @@ pub fn is_locked(backing: &Path) -> Result<bool, VolumeError> {
 /// # Errors
 /// [`VolumeError`] when there is no volume.
 pub fn is_unclean(backing: &Path) -> Result<bool, VolumeError> {
-    has_mark(&Volume::read(backing)?.control).map_err(|source| VolumeError::Io {
-        path: backing.to_owned(),
-        source,
-    })
+    mark(&Volume::read(backing)?.control)
+        .map(|mark| mark.is_some())
+        .map_err(|source| VolumeError::Io {
+            path: backing.to_owned(),
+            source,
+        })
 }
 
-fn has_mark(control: &OwnedFd) -> io::Result<bool> {
-    match sys::stat_at(control, UNCLEAN) {
-        Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+/// What the mark of use says: the session that made it.
+fn mark(control: &OwnedFd) -> io::Result<Option<String>> {
+    match read_small(control, UNCLEAN, 64) {
+        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
 }
@@ -546,13 +568,14 @@ pub fn volume_arn(region: &str, account: &str, volume: &VolumeId) -> String {
 }
 
 impl FileSystem {
-    fn record_mount(&self, unclean: bool) -> Result<(), FsError> {
+    fn record_mount(&self, unclean: bool, redone: usize) -> Result<(), FsError> {
         let backing = self.volume.backing.to_string_lossy().into_owned();
         self.guard.record_service("Mount", |event| {
             event
                 .parameter("backing", backing)
                 .parameter("readOnly", self.options.read_only)
                 .parameter("unclean", unclean)
+                .parameter("changesRedone", redone as u64)
                 .parameter(
                     "coverage",
                     if self.options.strict_audit {

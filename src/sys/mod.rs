@@ -6,6 +6,7 @@ mod at;
 mod identity;
 mod io;
 mod list;
+mod mapping;
 mod process;
 mod xattr;
 
@@ -21,6 +22,7 @@ pub use io::{
     write_at,
 };
 pub use list::{Entry, EntryKind, list};
+pub use mapping::{Mapping, is_in_memory};
 pub use process::{clear_umask, harden, raise_file_limit, worker_count};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 

@@ -1,0 +1,132 @@
+//! Writing: whole blocks are sealed as they come, those at the edges are read, changed and sealed anew.
+
+use std::io;
+use std::ops::Range;
+
+use crate::format::{
+    BLOCK_LEN, BlockBinding, BlockIndex, SEALED_BLOCK_LEN, SealedSpan, backing_len, seal_block,
+};
+use crate::sys;
+
+use super::{Content, State, Wanted, open_or_hole};
+use crate::fs::{Damage, FsError};
+
+/// What a sealed block has more than its plaintext.
+const OVERHEAD: usize = SEALED_BLOCK_LEN - BLOCK_LEN;
+
+/// A block as it was before a write.
+struct Before {
+    index: BlockIndex,
+    plaintext: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+impl Content {
+    /// Writes `data` over `range`, which begins at or before the end of the file's last block and has
+    /// at most [`CHANGE_MAX`](super::CHANGE_MAX) bytes.
+    pub(super) fn write_range(
+        &self,
+        state: &mut State,
+        range: &Range<u64>,
+        data: &[u8],
+    ) -> Result<(), FsError> {
+        let length = state.length.max(range.end);
+        let span = SealedSpan::covering(range);
+        let edges = self.read_edges(state, &span, range)?;
+        let mut slot = self.journal.slot();
+        let sealed = slot.data(span.sealed_len(length));
+        let total = sealed.len();
+        let mut binding = BlockBinding::new(&state.header.file);
+        let mut edge = [0; BLOCK_LEN];
+        for (index, sealed) in span.blocks().zip(sealed.chunks_mut(SEALED_BLOCK_LEN)) {
+            let len = index.plain_len_within(length);
+            let wanted = Wanted::of(index, len, range);
+            let source = &data[wanted.in_range];
+            if source.len() == len {
+                seal_block(&self.keys.content, &mut binding, index, source, sealed);
+                continue;
+            }
+            let edge = &mut edge[..len];
+            edge.fill(0);
+            if let Some(before) = edges.iter().find(|before| before.index == index) {
+                edge[..before.plaintext.len()].copy_from_slice(&before.plaintext);
+            }
+            edge[wanted.in_block].copy_from_slice(source);
+            seal_block(&self.keys.content, &mut binding, index, edge, sealed);
+        }
+        state.unsynced = true;
+        let offset = span.first.backing_offset();
+        if let Err(error) = slot.apply(&self.file, self.place, None, offset, total) {
+            if length > state.length {
+                self.undo_growth(state, &edges);
+            }
+            return Err(error.into());
+        }
+        state.length = length;
+        Ok(())
+    }
+
+    /// The first and last block of `span`, where they exist and `range` covers them in part, or
+    /// makes the file's short last block longer.
+    fn read_edges(
+        &self,
+        state: &State,
+        span: &SealedSpan,
+        range: &Range<u64>,
+    ) -> Result<Vec<Before>, FsError> {
+        let last = BlockIndex(span.first.0 + span.count - 1);
+        let mut edges: Vec<Before> = Vec::new();
+        for index in [span.first, last] {
+            let len = index.plain_len_within(state.length);
+            let end = index.start() + len as u64;
+            let covered = range.start <= index.start() && end <= range.end;
+            let grows = len < BLOCK_LEN && range.end > end;
+            if len == 0 || (covered && !grows) || edges.iter().any(|edge| edge.index == index) {
+                continue;
+            }
+            let mut sealed = vec![0; len + OVERHEAD];
+            match sys::read_at(&self.file, &mut sealed, index.backing_offset().0) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(Damage::Missing(index).into());
+                }
+                other => other?,
+            }
+            let mut plaintext = vec![0; len];
+            let mut binding = BlockBinding::new(&state.header.file);
+            let opened = open_or_hole(
+                state,
+                &self.keys,
+                &mut binding,
+                index,
+                &sealed,
+                &mut plaintext,
+            );
+            // What is wholly written over need not be readable.
+            if !covered {
+                opened?;
+            }
+            edges.push(Before {
+                index,
+                plaintext,
+                sealed,
+            });
+        }
+        Ok(edges)
+    }
+
+    /// A write beyond the end failed half-way (no space, quota): the file ends where it did, and its
+    /// short last block is what it was.
+    fn undo_growth(&self, state: &State, edges: &[Before]) {
+        let last = BlockIndex::of(state.length);
+        let undone = || -> io::Result<()> {
+            if let Some(before) = edges.iter().find(|before| before.index == last) {
+                sys::write_at(&self.file, &before.sealed, last.backing_offset().0)?;
+            }
+            let length = backing_len(state.length).map_err(io::Error::other)?;
+            sys::truncate(&self.file, length.0)
+        };
+        if let Err(error) = undone() {
+            tracing::error!(file = %state.header.file, %error, "a failed write could not be undone");
+        }
+    }
+}
