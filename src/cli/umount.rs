@@ -1,7 +1,11 @@
 //! `kmsfs umount`.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::mount;
 
@@ -19,23 +23,52 @@ pub(super) fn run(access: &Access, arguments: &UmountArgs) -> Result<Exit, CliEr
     let Some(live) = found else {
         return Err(CliError::NotMounted(arguments.mountpoint.clone()));
     };
+    let note = running::note_of(access, &live);
+    // Taken before the unmounting: a process that is gone could give its number to another.
+    let process = note.as_ref().and_then(|note| open_process(note.pid));
     let backing = running::backing_of(access, &arguments.mountpoint)?;
     mount::detach(&live.mountpoint, false)?;
-    wait_until_left(&backing)?;
+    match process {
+        Some(process) => wait_for(&process, &backing)?,
+        None => wait_until_left(&backing)?,
+    }
     Ok(Exit::Success)
 }
 
-/// The unmounting is done when the serving process has left the volume: then everything is durable.
+fn open_process(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(i32::try_from(pid).ok()?)?;
+    pidfd_open(pid, PidfdFlags::empty()).ok()
+}
+
+/// The unmounting is done when the serving process has ended: then the volume and the logs are
+/// durable and closed.
+fn wait_for(process: &OwnedFd, backing: &Path) -> Result<(), CliError> {
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    let limit = Timespec {
+        tv_sec: PATIENCE.as_secs().cast_signed(),
+        tv_nsec: 0,
+    };
+    match poll(&mut ended, Some(&limit)) {
+        Ok(0) => Err(still_there(backing)),
+        Ok(_) => Ok(()),
+        Err(error) => Err(CliError::io(backing)(error.into())),
+    }
+}
+
+fn still_there(backing: &Path) -> CliError {
+    CliError::Failed(format!(
+        "it is unmounted, but the process that served {} has not ended yet; see kmsfs.log in its home",
+        backing.display()
+    ))
+}
+
+/// Of a mount from another home only its volume's lock can be looked at.
 fn wait_until_left(backing: &Path) -> Result<(), CliError> {
     let deadline = Instant::now() + PATIENCE;
-    // A source that is no volume (`fsname=`, another home) tells nothing: the next mount waits then.
+    // A source that is no volume (`fsname=`) tells nothing: the next mount waits then.
     while crate::fs::is_locked(backing).unwrap_or(false) {
         if Instant::now() > deadline {
-            return Err(CliError::Failed(format!(
-                "it is unmounted, but the process that served {} has not ended yet; see kmsfs.log in \
-                 its home",
-                backing.display()
-            )));
+            return Err(still_there(backing));
         }
         std::thread::sleep(Duration::from_millis(10));
     }
