@@ -13,11 +13,11 @@ use crate::format::{BackingEntry, DIRECTORY_RECORD, DirectoryId, classify, open_
 use crate::sys;
 
 use super::caller::Caller;
-use super::file::mode_for;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
 use super::node::{Parent, is_empty_directory, remove_sidecar, write_sidecar};
+use super::open::mode_for;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
 pub(super) struct DirectoryHandle {

@@ -1,72 +1,21 @@
-//! Files: creating, opening, reading, writing, making durable, closing.
+//! Open files: reading, writing, changing the length, making durable, closing.
 
 use std::io;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use bitflags::bitflags;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::format::{
-    BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len,
-};
-use crate::keyring::KeyringError;
-use crate::policy::Allowed;
 use crate::sys;
 
 use super::caller::{Caller, Who};
 use super::content::Content;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
-use super::inode::{Inode, Open};
-use super::node::{Parent, remove_sidecar, write_sidecar};
-use super::{Attr, Damage, FileSystem, FsError, Ino};
-
-bitflags! {
-    /// What a file is opened for.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub struct OpenFlags: u8 {
-        /// To read.
-        const READ = 1;
-        /// To write.
-        const WRITE = 2;
-        /// To write at the end only.
-        const APPEND = 4;
-        /// Emptied first.
-        const TRUNCATE = 8;
-        /// To run.
-        const EXECUTE = 16;
-    }
-}
-
-impl OpenFlags {
-    /// The rows of DESIGN's table for these flags.
-    fn actions(self) -> impl Iterator<Item = Action> {
-        let writes = self.intersects(Self::WRITE | Self::TRUNCATE);
-        let appends = self.contains(Self::APPEND) && !self.contains(Self::TRUNCATE);
-        [
-            (self.contains(Self::EXECUTE), Action::Execute),
-            (
-                self.contains(Self::READ) && !self.contains(Self::EXECUTE),
-                Action::Read,
-            ),
-            (writes && appends, Action::Append),
-            (writes && !appends, Action::Write),
-        ]
-        .into_iter()
-        .filter_map(|(asked, action)| asked.then_some(action))
-    }
-
-    fn describe(self) -> String {
-        self.iter_names()
-            .map(|(name, _)| name.to_lowercase())
-            .collect::<Vec<_>>()
-            .join(",")
-    }
-}
+use super::inode::Inode;
+use super::{FileSystem, FsError};
 
 pub(super) struct FileHandle {
     inode: Arc<Inode>,
@@ -79,162 +28,9 @@ pub(super) struct FileHandle {
     read_recorded: AtomicBool,
 }
 
-impl FileSystem {
-    /// Creates and opens a file.
-    ///
-    /// # Errors
-    /// Policy, the key service, or the backing filesystem; `EEXIST` when the name is taken.
-    pub fn create(
-        &self,
-        caller: Caller,
-        parent: Ino,
-        name: &[u8],
-        mode: u32,
-        umask: u32,
-        flags: OpenFlags,
-    ) -> Result<(Attr, HandleId), FsError> {
-        let who = self.guard.identify(caller);
-        let parent = self.parent(parent)?;
-        let target = Target::path(parent.path_of(name)?);
-        let (inode, content) = self.new_file(&who, &parent, name, mode, umask, &target)?;
-        {
-            let mut open = inode.open.lock();
-            open.content = Some(content.clone());
-            open.handles += 1;
-        }
-        // From here the file has an inode: the attributes cannot fail for want of it.
-        let stat = sys::stat(content.file())?;
-        let attr = self.attr(&inode, stat)?;
-        let handle = self.files.insert(FileHandle {
-            inode,
-            content,
-            who,
-            target,
-            read: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            read_recorded: AtomicBool::new(!flags.contains(OpenFlags::READ)),
-        });
-        Ok((attr, handle))
-    }
-
-    /// Creates a file without opening it (`mknod(2)`).
-    pub(super) fn create_closed(
-        &self,
-        who: &Who,
-        parent: &Parent,
-        name: &[u8],
-        mode: u32,
-        umask: u32,
-    ) -> Result<Attr, FsError> {
-        let target = Target::path(parent.path_of(name)?);
-        let (inode, content) = self.new_file(who, parent, name, mode, umask, &target)?;
-        self.attr(&inode, sys::stat(content.file())?)
-    }
-
-    fn new_file(
-        &self,
-        who: &Who,
-        parent: &Parent,
-        name: &[u8],
-        mode: u32,
-        umask: u32,
-        target: &Target,
-    ) -> Result<(Arc<Inode>, Arc<Content>), FsError> {
-        self.refuse_if_read_only()?;
-        let attempt = self.guard.attempt("Create", who, target);
-        let allowed = attempt.check(Action::Create)?;
-        let stored = self.stored(parent, name)?;
-        let id = FileId::generate();
-        let key = &self.config.key_arn;
-        let generated = self
-            .keyring
-            .generate(&allowed, &who.for_key_service(), key, id);
-        let (keys, slot) = attempt.finish(generated.map_err(FsError::from))?;
-        let header = new_header(id, slot);
-        let copy = header.encode(&keys.header).map_err(Damage::Header)?;
-
-        let mode = mode_for(parent, mode, umask)?;
-        write_sidecar(parent, &stored)?;
-        let file = {
-            let _identity = sys::impersonate(who.identity())?;
-            sys::create_file(&*parent.descriptor, stored.entry(), mode)?
-        };
-        let made = || {
-            sys::write_at(&file, &copy, CopySlot::First.offset())?;
-            sys::truncate(&file, HEADER_LEN as u64)?;
-            let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
-            let stat = sys::stat(&file)?;
-            attempt.record(&allowed, |event| {
-                event.file_id(id.to_string()).key(&*header.key.key_arn)
-            })?;
-            self.inodes
-                .remember(parent.link(name, &stored), &stat, descriptor)
-        };
-        match made() {
-            Ok(inode) => {
-                *inode.file.lock() = Some(id);
-                let content =
-                    Content::new(file, keys, header, CopySlot::First, self.journal.clone())?;
-                Ok((inode, Arc::new(content)))
-            }
-            Err(error) => {
-                take_back(parent, &stored);
-                Err(error)
-            }
-        }
-    }
-
-    /// Opens a file.
-    ///
-    /// # Errors
-    /// Policy, the key service, an integrity failure, or the backing filesystem.
-    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<HandleId, FsError> {
-        if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
-            self.refuse_if_read_only()?;
-        }
-        let inode = self.inodes.get(ino)?;
-        if inode.kind != FileType::RegularFile {
-            return Err(Errno::INVAL.into());
-        }
-        let who = self.guard.identify(caller);
-        let target = Target::of(&inode);
-        let attempt = self.guard.attempt("Open", &who, &target);
-        let mut allowed = None;
-        for action in flags.actions() {
-            allowed = Some(attempt.check(action)?);
-        }
-        let allowed = match allowed {
-            Some(allowed) => allowed,
-            // Neither to read nor to write (access mode 3): what an `ioctl` might want, as reading.
-            None => attempt.check(Action::Read)?,
-        };
-        let content = attempt.finish(self.acquire(
-            &who,
-            &allowed,
-            &inode,
-            flags.contains(OpenFlags::TRUNCATE),
-        ))?;
-        let opened = || {
-            let id = content.header().file.to_string();
-            attempt.record(&allowed, |event| {
-                let event = event.file_id(id).parameter("flags", flags.describe());
-                if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
-                    event
-                } else {
-                    event.read_only()
-                }
-            })?;
-            if flags.contains(OpenFlags::TRUNCATE) && content.length() > 0 {
-                content.set_length(0)?;
-                self.drop_privileges(&who, &inode)?;
-            }
-            Ok(())
-        };
-        if let Err(error) = opened() {
-            self.let_go(&inode)?;
-            return Err(error);
-        }
-        let handle = self.files.insert(FileHandle {
+impl FileHandle {
+    pub(super) fn new(inode: Arc<Inode>, content: Arc<Content>, who: Who, target: Target) -> Self {
+        Self {
             inode,
             content,
             who,
@@ -242,10 +38,11 @@ impl FileSystem {
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             read_recorded: AtomicBool::new(false),
-        });
-        Ok(handle)
+        }
     }
+}
 
+impl FileSystem {
     /// Reads up to `len` bytes from `offset` into `plaintext`, which is emptied first.
     ///
     /// # Errors
@@ -429,141 +226,8 @@ impl FileSystem {
         closed
     }
 
-    /// The content of `inode`, shared with its open handles; each success is matched by a
-    /// [`FileSystem::let_go`]. With `empty`, a damaged file is given a new header: it is about to
-    /// lose its content anyway.
-    fn acquire(
-        &self,
-        who: &Who,
-        allowed: &Allowed,
-        inode: &Arc<Inode>,
-        empty: bool,
-    ) -> Result<Arc<Content>, FsError> {
-        let mut open = inode.open.lock();
-        if let Some(content) = &open.content {
-            // The key plane is asked for every caller, also when the key is at hand.
-            self.keyring
-                .unwrap(allowed, &who.for_key_service(), &content.header())?;
-            let content = content.clone();
-            open.handles += 1;
-            return Ok(content);
-        }
-        let content = match self.load(who, allowed, inode) {
-            Err(FsError::Integrity(damage)) if empty => {
-                tracing::warn!(%damage, "a damaged file is emptied and gets a new header");
-                self.replace_header(who, allowed, inode)?
-            }
-            other => other?,
-        };
-        let content = Arc::new(content);
-        open.content = Some(content.clone());
-        open.handles += 1;
-        Ok(content)
-    }
-
-    /// Gives back what [`FileSystem::acquire`] gave.
-    fn let_go(&self, inode: &Inode) -> Result<(), FsError> {
-        let mut open = inode.open.lock();
-        open.handles -= 1;
-        if open.handles > 0 {
-            return Ok(());
-        }
-        let Open { content, .. } = std::mem::take(&mut *open);
-        match content {
-            Some(content) if !self.options.read_only => content.settle_header(),
-            _ => Ok(()),
-        }
-    }
-
-    fn load(&self, who: &Who, allowed: &Allowed, inode: &Inode) -> Result<Content, FsError> {
-        let descriptor = self.inodes.descriptor(inode)?;
-        let (file, raw) = self.read_header(&descriptor)?;
-        let (slot, copy) = raw.newest();
-        let keys = match self
-            .keyring
-            .unwrap(allowed, &who.for_key_service(), copy.unverified())
-        {
-            Err(KeyringError::NotThisFiles(_)) => return Err(Damage::WrappedKey.into()),
-            other => other?,
-        };
-        let header = copy
-            .authenticate(&keys.header)
-            .map_err(|_| Damage::ForgedHeader)?;
-        let backing = BackingLen(sys::stat(&file)?.st_size.unsigned_abs());
-        let backing = plain_len(backing);
-        if backing != Some(header.length) {
-            return Err(Damage::Length {
-                header: header.length,
-                backing,
-            }
-            .into());
-        }
-        *inode.file.lock() = Some(header.file);
-        Ok(Content::new(
-            file,
-            keys,
-            header,
-            slot,
-            self.journal.clone(),
-        )?)
-    }
-
-    /// Opens the backing file and reads its header region.
-    pub(super) fn read_header(&self, node: &OwnedFd) -> Result<(OwnedFd, RawHeader), FsError> {
-        let file = self.open_backing(node)?;
-        let mut region = [0; HEADER_LEN];
-        let read = sys::read_up_to(&file, &mut region, 0)?;
-        let raw = RawHeader::parse(&region[..read]).map_err(Damage::Header)?;
-        if raw.has_damage() && !self.settling.is_lenient() {
-            return Err(Damage::Header(crate::format::HeaderError::Damaged).into());
-        }
-        Ok((file, raw))
-    }
-
-    fn open_backing(&self, node: &OwnedFd) -> Result<OwnedFd, FsError> {
-        if self.options.read_only {
-            return Ok(sys::reopen(node, sys::Access::Read)?);
-        }
-        match sys::reopen(node, sys::Access::ReadWrite) {
-            // An ordinary user's own file of mode 0400: it can be read, and writing is refused by
-            // the kernel before it gets here.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Ok(sys::reopen(node, sys::Access::Read)?)
-            }
-            other => Ok(other?),
-        }
-    }
-
-    fn replace_header(
-        &self,
-        who: &Who,
-        allowed: &Allowed,
-        inode: &Inode,
-    ) -> Result<Content, FsError> {
-        let descriptor = self.inodes.descriptor(inode)?;
-        let file = self.open_backing(&descriptor)?;
-        let id = FileId::generate();
-        let key = &self.config.key_arn;
-        let (keys, slot) = self
-            .keyring
-            .generate(allowed, &who.for_key_service(), key, id)?;
-        let header = new_header(id, slot);
-        let copy = header.encode(&keys.header).map_err(Damage::Header)?;
-        sys::truncate(&file, 0)?;
-        sys::truncate(&file, HEADER_LEN as u64)?;
-        sys::write_at(&file, &copy, CopySlot::First.offset())?;
-        *inode.file.lock() = Some(id);
-        Ok(Content::new(
-            file,
-            keys,
-            header,
-            CopySlot::First,
-            self.journal.clone(),
-        )?)
-    }
-
     /// What a change of content takes away from a file, unless root made it.
-    fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
+    pub(super) fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
         let descriptor = self.inodes.descriptor(inode)?;
         self.drop_capability(inode, &descriptor)?;
         if who.caller.uid == 0 {
@@ -602,37 +266,4 @@ pub enum Allocation {
         /// Even beyond the end, the length stays.
         keep_length: bool,
     },
-}
-
-fn new_header(file: FileId, key: KeySlot) -> Header {
-    Header {
-        file,
-        label: None,
-        key,
-        generation: 1,
-        length: 0,
-        synced: false,
-        sparse: false,
-    }
-}
-
-/// Permissions of a new node: the umask counts unless the directory has a default ACL, which the
-/// backing filesystem then applies.
-pub(super) fn mode_for(parent: &Parent, mode: u32, umask: u32) -> Result<u32, FsError> {
-    match sys::get_xattr(&*parent.descriptor, "system.posix_acl_default") {
-        Ok(_) => Ok(mode),
-        Err(error) => match Errno::from_io_error(&error) {
-            Some(Errno::NODATA | Errno::OPNOTSUPP) => Ok(mode & !umask),
-            _ => Err(error.into()),
-        },
-    }
-}
-
-/// A file that could not be finished, or not be recorded, was never there.
-fn take_back(parent: &Parent, stored: &StoredName) {
-    if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
-        tracing::error!(%error, "a file that could not be created could not be removed either");
-    } else {
-        remove_sidecar(parent, stored);
-    }
 }

@@ -16,6 +16,7 @@ mod inode;
 mod journal;
 mod namespace;
 mod node;
+mod open;
 mod settle;
 mod tree_policy;
 mod volume;
@@ -34,10 +35,11 @@ pub use attr::{Attr, Change, NewTime};
 pub use caller::Caller;
 pub use directory::Listed;
 pub use error::{Damage, FsError};
-pub use file::{Allocation, OpenFlags};
+pub use file::Allocation;
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use namespace::RenameMode;
+pub use open::OpenFlags;
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
     LockedVolume, NewVolume, Principals, Services, Volume, VolumeError, descriptor_share,

@@ -14,10 +14,10 @@ use crate::sys;
 
 use super::caller::{Caller, Who};
 use super::directory::{empty_directory, restore_record};
-use super::file::mode_for;
 use super::guard::{Action, Target};
 use super::inode::{Inode, InodeTable};
 use super::node::{Parent, read_small, remove_sidecar, write_sidecar};
+use super::open::mode_for;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
 /// What a rename does with the name it goes to.

@@ -593,18 +593,11 @@ impl Filesystem for Adapter {
         name: &OsStr,
         mode: u32,
         umask: u32,
-        flags: i32,
+        _flags: i32,
         reply: ReplyCreate,
     ) {
         let created = self.serve("create", |fs| {
-            fs.create(
-                caller(request),
-                ino(parent),
-                name.as_bytes(),
-                mode,
-                umask,
-                open_flags(flags),
-            )
+            fs.create(caller(request), ino(parent), name.as_bytes(), mode, umask)
         });
         match created {
             Ok((attr, opened)) => reply.created(
