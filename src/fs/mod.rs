@@ -15,6 +15,7 @@ mod handle;
 mod inode;
 mod journal;
 mod namespace;
+mod new_volume;
 mod node;
 mod open;
 mod settle;
@@ -39,11 +40,12 @@ pub use file::Allocation;
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use namespace::RenameMode;
+pub use new_volume::NewVolume;
 pub use open::OpenFlags;
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
-    LockedVolume, NewVolume, Principals, Services, Volume, VolumeError, descriptor_share,
-    is_locked, is_unclean, volume_arn,
+    LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_locked,
+    is_unclean, volume_arn,
 };
 pub use xattrs::XattrCreate;
 
