@@ -11,19 +11,19 @@
 //! ```
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, DirBuilder},
     io,
-    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     sync::{Arc, Weak},
 };
 
 use parking_lot::Mutex;
-use rustix::fs::{FlockOperation, flock};
 
 use super::{
     HomeError, KeyService,
     home_file::HomeFile,
+    lock::LockFile,
     name::Place,
     owner::Owner,
     principals::Principals,
@@ -97,11 +97,6 @@ impl Inner {
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
-
-    /// Opens the lock file. The lock belongs to what is opened here, not to the process.
-    pub(super) fn open_lock(&self) -> Result<File, HomeError> {
-        open_lock(&self.path)
-    }
 }
 
 /// An open home.
@@ -132,16 +127,16 @@ impl Home {
         check_private(path)?;
         check_unused(path)?;
         // Two commands may create the same home at once: the second finds it made.
-        let lock = open_lock(path)?;
-        while let Err(error) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            if path.join(HOME_JSON).exists() {
-                return Err(HomeError::Exists(path.to_owned()));
+        let _lock = loop {
+            match LockFile::open(path)?.try_lock() {
+                Ok(lock) => break lock,
+                Err(Some(error)) => return Err(error),
+                Err(None) if path.join(HOME_JSON).exists() => {
+                    return Err(HomeError::Exists(path.to_owned()));
+                }
+                Err(None) => std::thread::sleep(std::time::Duration::from_millis(10)),
             }
-            if error != rustix::io::Errno::WOULDBLOCK {
-                return Err(HomeError::io("lock", path)(error.into()));
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
-        }
+        };
         check_unused(path)?;
         let (file, root) = HomeFile::create(&place, unlock, settings.passphrase_cost)?;
         for directory in [AUDIT, POLICIES] {
@@ -305,18 +300,6 @@ const HOME_JSON: &str = "home.json";
 pub(super) const AUDIT: &str = "audit";
 const POLICIES: &str = "policies";
 const LOCK: &str = "lock";
-
-fn open_lock(home: &Path) -> Result<File, HomeError> {
-    let path = home.join(LOCK);
-    File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(HomeError::io("open", &path))
-}
 
 fn check_private(path: &Path) -> Result<(), HomeError> {
     let metadata = fs::metadata(path).map_err(HomeError::io("examine", path))?;

@@ -26,6 +26,7 @@ mod error;
 mod home;
 mod home_error;
 mod home_file;
+mod lock;
 mod material;
 mod name;
 mod owner;

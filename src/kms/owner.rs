@@ -2,17 +2,12 @@
 //! taking over from it when it ends.
 
 use std::{
-    fs::File,
     sync::{Arc, Weak},
     thread,
     time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
-use rustix::{
-    fs::{FlockOperation, flock},
-    io::Errno,
-};
 
 use super::{
     Caller, HomeError, KeyService, KmsError,
@@ -20,6 +15,7 @@ use super::{
     client::{Client, Failure},
     embedded::Embedded,
     home::Inner,
+    lock::{Lock, LockFile},
     server::Server,
     service::{changes_something, with_operations},
     wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET},
@@ -57,11 +53,11 @@ enum Backend {
 struct Serving {
     _server: Server,
     service: Arc<Embedded>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Serving {
-    fn start(home: &Arc<Inner>, lock: File) -> Result<Arc<Self>, HomeError> {
+    fn start(home: &Arc<Inner>, lock: Lock) -> Result<Arc<Self>, HomeError> {
         let service = Arc::new(Embedded::open(home)?);
         let server = Server::start(home, &service)?;
         Ok(Arc::new(Self {
@@ -74,14 +70,13 @@ impl Serving {
 
 impl Owner {
     pub(super) fn start(home: Arc<Inner>) -> Result<Arc<Self>, HomeError> {
-        let lock = home.open_lock()?;
-        let backend = match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {
+        let backend = match LockFile::open(&home.path)?.try_lock() {
+            Ok(lock) => {
                 check_owner(&home)?;
                 Backend::Here(Serving::start(&home, lock)?)
             }
-            Err(Errno::WOULDBLOCK) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone()))),
-            Err(error) => return Err(HomeError::io("lock", &home.path)(error.into())),
+            Err(None) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone()))),
+            Err(Some(error)) => return Err(error),
         };
         let successor = matches!(backend, Backend::Elsewhere(_)) && check_owner(&home).is_ok();
         let shared = Arc::new(Shared {
@@ -180,12 +175,7 @@ fn succeed_later(shared: &Arc<Shared>) -> Result<(), HomeError> {
 }
 
 fn succeed(home: &Arc<Inner>, shared: &Weak<Shared>) -> Result<(), HomeError> {
-    let lock = home.open_lock()?;
-    while let Err(error) = flock(&lock, FlockOperation::LockExclusive) {
-        if error != Errno::INTR {
-            return Err(HomeError::io("lock", &home.path)(error.into()));
-        }
-    }
+    let lock = LockFile::open(&home.path)?.lock()?;
     let Some(shared) = shared.upgrade() else {
         return Ok(());
     };

@@ -17,7 +17,13 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixListener, runtime::Runtime, sync::oneshot, task};
+use tokio::{
+    net::UnixListener,
+    runtime::Runtime,
+    sync::oneshot,
+    task::{self, JoinHandle},
+    time::timeout,
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -44,6 +50,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Server {
     runtime: Option<Runtime>,
     stop: Option<oneshot::Sender<()>>,
+    /// Ends once every request under way is answered.
+    serving: Option<JoinHandle<()>>,
     socket: PathBuf,
 }
 
@@ -101,7 +109,7 @@ impl Server {
             .with_state(shared)
             .into_make_service_with_connect_info::<Connection>();
         let (stop, stopped) = oneshot::channel();
-        runtime.spawn(async move {
+        let serving = runtime.spawn(async move {
             let serve = axum::serve(listener, router).with_graceful_shutdown(async {
                 // Told to stop, or the server was dropped without telling: the same.
                 drop(stopped.await);
@@ -113,6 +121,7 @@ impl Server {
         Ok(Self {
             runtime: Some(runtime),
             stop: Some(stop),
+            serving: Some(serving),
             socket,
         })
     }
@@ -123,9 +132,18 @@ impl Drop for Server {
         drop(self.stop.take());
         // Best effort: whoever owns the home next removes it as well.
         drop(fs::remove_file(&self.socket));
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(GRACE);
+        let (Some(runtime), Some(serving)) = (self.runtime.take(), self.serving.take()) else {
+            return;
+        };
+        // Shutting the runtime down cancels what it runs, so first the answers have to be out:
+        // otherwise an operation is done and its caller told that it failed.
+        if runtime
+            .block_on(async { timeout(GRACE, serving).await })
+            .is_err()
+        {
+            tracing::warn!("requests to the key service took too long to end and were cut off");
         }
+        runtime.shutdown_timeout(GRACE);
     }
 }
 

@@ -140,7 +140,7 @@ impl Embedded {
     }
 
     /// Begins an operation that changes something. Until the guard is gone nothing else does.
-    fn changing(&self) -> MutexGuard<'_, Store> {
+    pub(super) fn changing(&self) -> MutexGuard<'_, Store> {
         self.store.lock()
     }
 

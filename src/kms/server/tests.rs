@@ -2,16 +2,20 @@ use std::{
     io::{Read, Write},
     os::unix::net::UnixStream,
     sync::Arc,
+    thread,
+    time::{Duration, Instant},
 };
 
 use axum::http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 
-use super::{CALLER, Peer, SOCKET, Shared, read};
+use super::{CALLER, Peer, SOCKET, Server, Shared, read};
 use crate::kms::{
-    CreateKeyRequest, DescribeKeyRequest, Home, KmsError, ListKeysRequest,
+    CreateKeyRequest, DescribeKeyRequest, DisableKeyRequest, Empty, Home, KeyService, KmsError,
+    ListKeysRequest,
+    client::Client,
     embedded::Embedded,
-    testing::{Place, user},
+    testing::{Place, admin, user},
     wire,
 };
 
@@ -174,4 +178,39 @@ fn the_wire_is_that_of_aws() {
     }
     let (_, epoch) = post(&home, "Kmsfs.Epoch", "");
     assert_eq!(epoch["Epoch"], 1);
+}
+
+#[test]
+fn a_request_under_way_when_the_service_ends_is_answered() {
+    let place = Place::new();
+    let home = place.create();
+    let service = Arc::new(Embedded::open(&home.inner).unwrap());
+    let create = CreateKeyRequest::default();
+    let made = KeyService::create_key(&*service, &admin(&home), &create).unwrap();
+    let made = made.key_metadata.key_id;
+    let server = Server::start(&home.inner, &service).unwrap();
+    let idle = Arc::strong_count(&service);
+    thread::scope(|scope| {
+        // Nothing changes while this is held, so the request waits.
+        let held = service.changing();
+        let asking = scope.spawn(|| {
+            let client = Client::new(home.path().to_owned());
+            let request = DisableKeyRequest {
+                key_id: made.clone(),
+            };
+            let deadline = Instant::now() + Duration::from_secs(5);
+            client.call::<Empty>("TrentService.DisableKey", None, &request, deadline)
+        });
+        // Each request holds the service while it is worked on.
+        while Arc::strong_count(&service) == idle {
+            thread::yield_now();
+        }
+        let ending = scope.spawn(move || drop(server));
+        while home.path().join(SOCKET).exists() {
+            thread::yield_now();
+        }
+        drop(held);
+        assert!(asking.join().unwrap().is_ok());
+        ending.join().unwrap();
+    });
 }
