@@ -163,6 +163,17 @@ impl Log {
         }
     }
 
+    /// The last record known to be on disk: what another log may vouch for. One that vouched for a
+    /// record that power loss takes would call this log truncated.
+    pub fn durable_head(&self) -> Head {
+        let link = self.shared.synced.lock().link;
+        Head {
+            log: self.shared.files.name.clone(),
+            seq: link.seq,
+            hash: link.hash,
+        }
+    }
+
     /// Brings everything to disk, with a checkpoint for records that have none, and ends.
     ///
     /// # Errors

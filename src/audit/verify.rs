@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -270,7 +271,10 @@ impl Evidence {
         let young = |since: Timestamp| {
             now.duration_since(since) <= LAG && since.duration_since(latest) <= LAG
         };
-        if walk.unsigned_since.is_some_and(|since| !young(since)) {
+        if walk
+            .unsigned_since
+            .is_some_and(|since| !(self.is_being_written() && young(since)))
+        {
             let reason = format!("the signed head vouches for {head} of {records} records only");
             return Some(self.finding(head + 1, head + 1, reason));
         }
@@ -278,6 +282,27 @@ impl Evidence {
             let reason =
                 "the signatures were not checked: there is no public key to check them with";
             self.finding(records, records, reason.to_owned())
+        })
+    }
+
+    /// Whether a process has the log open for writing: then its last records may still await their
+    /// head. Told by the kernel's list of locks (`proc_locks(5)`), since taking the lock to see would
+    /// keep a writer out.
+    fn is_being_written(&self) -> bool {
+        let Ok(metadata) = self.files.log.metadata() else {
+            return false;
+        };
+        let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
+            return false;
+        };
+        let (major, minor) = (
+            rustix::fs::major(metadata.dev()),
+            rustix::fs::minor(metadata.dev()),
+        );
+        let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
+        locks.lines().any(|line| {
+            let mut fields = line.split_whitespace();
+            fields.nth(1) == Some("FLOCK") && fields.any(|field| field == file)
         })
     }
 

@@ -61,22 +61,29 @@ impl Access {
         }
     }
 
-    /// Opens the home with `given`, or as [`Access::open`] does.
-    pub(super) fn open_with(&self, given: Option<Unlock>) -> Result<Opened, CliError> {
-        let Some(given) = given else {
-            return self.open();
-        };
+    /// Opens the home for a mount: with `given`, or with the secret that was named or is asked for.
+    /// A mount needs it also while another process serves the home, to go on when that one ends.
+    pub(super) fn open_to_stay(&self, given: Option<Unlock>) -> Result<Opened, CliError> {
         let path = self.path()?;
         act_for_owner(&path)?;
+        let given = match given {
+            Some(given) => given,
+            None => unlock(&self.secret(), false)?,
+        };
         let home = Home::open(&path, Some(&given))?;
         let service = home.service()?;
         Ok(Opened { home, service })
     }
 
+    /// Whether the home is there.
+    pub(super) fn has_home(&self) -> Result<bool, CliError> {
+        Ok(self.path()?.join("home.json").exists())
+    }
+
     /// Opens the home, or makes it.
     pub(super) fn open_or_create(&self) -> Result<Opened, CliError> {
         let path = self.path()?;
-        if path.join("home.json").exists() {
+        if self.has_home()? {
             return self.open();
         }
         let secret = self.secret();
@@ -92,7 +99,14 @@ impl Access {
 
     /// The home without its key service: for its audit logs and policies.
     pub(super) fn look(&self) -> Result<Home, CliError> {
-        Ok(Home::open(&self.path()?, None)?)
+        let path = self.path()?;
+        act_for_owner(&path)?;
+        // With the secret at hand what the home says of itself is checked under it.
+        let unlock = match self.secret() {
+            SecretSource::Prompt => None,
+            source => Some(unlock(&source, false)?),
+        };
+        Ok(Home::open(&path, unlock.as_ref())?)
     }
 }
 

@@ -20,6 +20,8 @@ use super::home::SecretSource;
 /// Set for the process that serves. It says nothing secret.
 const MARK: &str = "KMSFS_SERVE";
 const READY: &[u8] = b"ready";
+/// Room for a passphrase, so that reading it leaves no copies behind.
+const PASSPHRASE_MAX: usize = 4096;
 
 /// Whether this process is the one that serves.
 pub(super) fn is_background() -> bool {
@@ -83,7 +85,7 @@ pub(super) fn start(access: &Access) -> Result<Exit, CliError> {
 pub(super) fn enter() -> Result<Option<Unlock>, CliError> {
     // Only fails for a process that leads a group already, which is as good.
     let _ = rustix::process::setsid();
-    let mut text = Zeroizing::new(String::new());
+    let mut text = Zeroizing::new(String::with_capacity(PASSPHRASE_MAX));
     std::io::stdin()
         .read_to_string(&mut text)
         .map_err(CliError::io("standard input"))?;
@@ -99,7 +101,8 @@ pub(super) fn enter() -> Result<Option<Unlock>, CliError> {
 pub(super) fn ready() -> Result<(), CliError> {
     let null = CliError::io("/dev/null");
     let mut stdout = std::io::stdout();
-    let _ = stdout.write_all(READY).and_then(|()| stdout.flush());
+    let told = stdout.write_all(READY).and_then(|()| stdout.flush());
+    told.map_err(CliError::io("the pipe to the waiting process"))?;
     let quiet = || -> rustix::io::Result<()> {
         let null = openat(
             CWD,

@@ -49,6 +49,10 @@ pub(super) enum CliError {
     Header { path: PathBuf, source: HeaderError },
     #[error("{path}: {source}")]
     Io { path: PathBuf, source: io::Error },
+    #[error(
+        "the home {home} does not have the volume {volume}; name the right one with --home DIR"
+    )]
+    OtherHome { home: PathBuf, volume: String },
     #[error("{0} is not a mount of kmsfs")]
     NotMounted(PathBuf),
     #[error("{0}")]
@@ -69,7 +73,7 @@ impl CliError {
 
     pub(super) fn exit(&self) -> Exit {
         match self {
-            Self::NoHome(_) => Exit::BadHome,
+            Self::NoHome(_) | Self::OtherHome { .. } => Exit::BadHome,
             Self::Home(error) => home_exit(error),
             Self::NoSecret | Self::Secret(_) | Self::PassphrasesDiffer => Exit::WrongSecret,
             Self::Option(_) | Self::Pattern { .. } => Exit::Usage,

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::format::VolumeId;
 use crate::fs::{NewVolume, volume_arn};
 use crate::kms::{CreateAliasRequest, CreateKeyRequest, DescribeKeyRequest};
 use crate::policy::canned;
@@ -35,6 +36,13 @@ pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliErro
         key_arn: "",
     }
     .check()?;
+    if let Some(key) = &arguments.key
+        && !access.has_home()?
+    {
+        return Err(CliError::Failed(format!(
+            "the home is new, so there is no key {key}; make one with `kmsfs key create`"
+        )));
+    }
     let opened = access.open_or_create()?;
     let key_arn = match &arguments.key {
         Some(key) => {
@@ -53,16 +61,20 @@ pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliErro
         backing: &arguments.backing,
         key_arn: &key_arn,
     };
-    let volume = new.create(&*opened.service, &opened.caller_via_kmsfs())?;
-
     let home = &opened.home;
-    let volume_arn = volume_arn(home.region(), home.account(), &volume);
-    let document = match &arguments.policy {
-        TreePolicy::Owner => canned::owner_tree_policy(&opened.caller().principal.arn, &volume_arn),
-        TreePolicy::Everyone => canned::everyone_tree_policy(&volume_arn, home.account()),
-        TreePolicy::File(_) => given.expect("it was read above"),
-    };
-    policy::install(&home.policy_path(&volume.to_string()), &document)?;
+    let arn = |volume: &VolumeId| volume_arn(home.region(), home.account(), volume);
+    // The policy is there before the volume is: no crash leaves a volume that denies everyone.
+    let volume = new.create(&*opened.service, &opened.caller_via_kmsfs(), |volume| {
+        let document = match &arguments.policy {
+            TreePolicy::Owner => {
+                canned::owner_tree_policy(&opened.caller().principal.arn, &arn(volume))
+            }
+            TreePolicy::Everyone => canned::everyone_tree_policy(&arn(volume), home.account()),
+            TreePolicy::File(_) => given.clone().expect("it was read above"),
+        };
+        policy::install(&home.policy_path(&volume.to_string()), &document)
+    })?;
+    let volume_arn = arn(&volume);
     if arguments.key.is_none() {
         let alias_name = format!("alias/kmsfs/{volume}");
         let request = CreateAliasRequest {

@@ -20,6 +20,7 @@ mod running;
 mod status;
 mod umount;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::{ExitCode, Termination as _};
 
 use crate::sys;
@@ -32,8 +33,7 @@ use exit::Exit;
 
 /// Runs the command that the process's arguments ask for.
 pub fn run() -> ExitCode {
-    // Standard output closed early (`kmsfs ... | head`) ends the command quietly.
-    output::end_on_closed_pipe();
+    output::be_quiet_about_a_closed_pipe();
     let invocation = match Invocation::try_parse_from(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(error) => {
@@ -45,7 +45,15 @@ pub fn run() -> ExitCode {
         eprintln!("kmsfs: warning: keys could end up in a core dump: {error}");
     }
     let by_mount = matches!(invocation, Invocation::Helper(_));
-    match dispatch(invocation) {
+    let result = catch_unwind(AssertUnwindSafe(|| dispatch(invocation)));
+    let result = result.unwrap_or_else(|panic| {
+        if output::is_closed_pipe(&*panic) {
+            Ok(Exit::Success)
+        } else {
+            resume_unwind(panic)
+        }
+    });
+    match result {
         Ok(exit) => exit.report(),
         Err(error) => {
             // The background process has spoken for itself.

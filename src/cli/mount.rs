@@ -62,14 +62,14 @@ fn serve(
 ) -> Result<Exit, CliError> {
     sys::clear_umask();
     // The cheap checks come first: they need no secret.
-    let volume = Volume::read(&request.backing)?;
-    let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
     let backing = request
         .backing
         .canonicalize()
-        .map_err(CliError::io(&request.backing))?;
+        .unwrap_or_else(|_| request.backing.clone());
+    let volume = Volume::read(&backing)?;
+    let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
     let files = sys::raise_file_limit().map_err(CliError::io("the limit of open files"))?;
-    let opened = access.open_with(passphrase)?;
+    let opened = access.open_to_stay(passphrase)?;
     let is_mounted = |mountpoint: &Path| matches!(mount::find(mountpoint), Ok(Some(_)));
     let (locked, config) = volume.lock(plan.mountpoint(), is_mounted)?;
     let note = Note {
@@ -91,10 +91,18 @@ fn serve(
     let services = services(opened, &note.volume_id, durability)?;
     let filesystem = locked.open(config, services, options)?;
     let mounted = plan.mount(filesystem, &backing)?;
-    let posted = note.post(&home_path).map_err(CliError::io(home_path))?;
-    ready()?;
+    // Without the note `status` and `umount` know less; the mount itself is as good.
+    let posted = note
+        .post(&home_path)
+        .inspect_err(|error| tracing::warn!(%error, "the note of the mount could not be written"));
+    let told = ready();
+    if told.is_err() {
+        // Whoever asked for the mount is gone: nobody would know of it.
+        mount::detach(&note.mountpoint, true)?;
+    }
     let served = mounted.serve();
     drop(posted);
+    told?;
     if let Err(error) = &served {
         tracing::error!(%error, "the mount ended badly");
     }

@@ -50,19 +50,28 @@ pub(super) fn shown(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Lets a closed standard output end the process, as it ends `cat`: Rust ignores `SIGPIPE` and
-/// panics instead.
-pub(super) fn end_on_closed_pipe() {
+/// What a panic says that comes from a closed standard output (`kmsfs ... | head`): Rust ignores
+/// `SIGPIPE`, and `println!` panics instead.
+const CLOSED_PIPE: &str = "failed printing to stdout: Broken pipe";
+
+/// Keeps the panic that ends a command whose reader is gone quiet. It unwinds all the same: the key
+/// service, if this process has it, closes its log.
+pub(super) fn be_quiet_about_a_closed_pipe() {
     std::panic::set_hook(Box::new(|info| {
-        let closed = info
+        if !info
             .payload_as_str()
-            .is_some_and(|message| message.contains("failed printing to stdout"));
-        if closed {
-            std::process::exit(0);
+            .is_some_and(|message| message.starts_with(CLOSED_PIPE))
+        {
+            eprintln!("kmsfs: {info}");
+            tracing::error!(%info, "panic");
         }
-        eprintln!("kmsfs: {info}");
-        tracing::error!(%info, "panic");
     }));
+}
+
+/// Whether a panic came from a closed standard output.
+pub(super) fn is_closed_pipe(panic: &(dyn std::any::Any + Send)) -> bool {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    message.is_some_and(|message| message.starts_with(CLOSED_PIPE))
 }
 
 #[cfg(test)]

@@ -32,7 +32,15 @@ fn put(access: &Access, arguments: PutArgs) -> Result<Exit, CliError> {
             let document = parse(DocumentKind::Tree, &arguments.file)?;
             let backing = running::backing_of(access, &volume)?;
             let id = Volume::read(&backing)?.unverified().volume.to_string();
-            install(&access.look()?.policy_path(&id), document.source())?;
+            let home = access.look()?;
+            let path = home.policy_path(&id);
+            if !path.exists() {
+                return Err(CliError::OtherHome {
+                    home: home.path().to_owned(),
+                    volume: id,
+                });
+            }
+            install(&path, document.source()).map_err(CliError::io(path))?;
             (format!("volume {id}"), document)
         }
         Target::Key(key) => {
@@ -159,20 +167,17 @@ fn read(file: &Path) -> Result<String, CliError> {
 }
 
 /// Puts `document` in the place of the policy at `path`, whole or not at all.
-pub(super) fn install(path: &Path, document: &str) -> Result<(), CliError> {
-    let written = || {
-        let temporary = path.with_extension("new");
-        let mut options = std::fs::File::options();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(document.as_bytes())?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)?;
-        std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
-    };
-    written().map_err(CliError::io(path))
+pub(super) fn install(path: &Path, document: &str) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::File::options();
+    let mut file = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)?;
+    file.write_all(document.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&temporary, path)?;
+    std::fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -1,8 +1,8 @@
 //! Which volume is mounted where, by the notes that mounts keep in their home (`HOME/run/<volume>.json`).
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -36,7 +36,14 @@ impl Note {
         }
         let file = directory.join(format!("{}.json", self.volume_id));
         let temporary = file.with_extension("new");
-        std::fs::write(&temporary, serde_json::to_vec(self)?)?;
+        let mut options = File::options();
+        let new = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        serde_json::to_writer(new, self)?;
         std::fs::rename(&temporary, &file)?;
         Ok(Posted(file))
     }

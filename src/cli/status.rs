@@ -115,7 +115,11 @@ fn all(access: &Access, live: &[LiveMount], json: bool) -> Result<(), CliError> 
 
 fn show(status: &Status) {
     let state = match (&status.mountpoint, status.mounted, status.unclean) {
-        (Some(mountpoint), ..) => format!("mounted on {}", mountpoint.display()),
+        (Some(mountpoint), false, _) => format!(
+            "its process is gone; unmount {}, and the next mount settles it",
+            mountpoint.display()
+        ),
+        (Some(mountpoint), true, _) => format!("mounted on {}", mountpoint.display()),
         (None, true, _) => "in use by another process".to_owned(),
         (None, false, true) => {
             "not mounted; not left cleanly, the next mount settles it".to_owned()

@@ -11,7 +11,7 @@ use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, dec
 use super::caller::{Caller, Who};
 use super::inode::Inode;
 use super::volume::Principals;
-use super::{FsError, TreePolicy};
+use super::{FsError, PolicyError, TreePolicy};
 
 /// What the file plane is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,23 +139,30 @@ impl Guard {
 
     /// Takes a changed tree policy into force.
     pub(super) fn reload_policy(&self) {
-        if !self.policy.reload() {
-            return;
+        let recorded = self.policy.reload(|changed| {
+            if let Err(error) = changed {
+                tracing::error!(%error, "no tree policy is in force: everything is denied");
+            }
+            let event = Event::new(&self.origin, "PolicyChanged", service())
+                .resource(&*self.volume_arn, "AWS::KMSFS::Volume")
+                .administration();
+            self.log.record(with_policy(event, changed)).map(|_| ())
+        });
+        if let Err(error) = recorded {
+            tracing::error!(%error, "a changed tree policy is not in force: it could not be recorded");
         }
-        let event = Event::new(&self.origin, "PolicyChanged", service())
+    }
+
+    /// Records that the volume is in use from now on, and under which policy.
+    pub(super) fn record_mount(
+        &self,
+        with: impl for<'e> FnOnce(Event<'e>) -> Event<'e>,
+    ) -> Result<Recorded, FsError> {
+        let policy = self.policy.current();
+        let event = Event::new(&self.origin, "Mount", service())
             .resource(&*self.volume_arn, "AWS::KMSFS::Volume")
             .administration();
-        let current = self.policy.current();
-        let event = match &*current {
-            Ok(document) => event.parameter("policy", document.source()),
-            Err(error) => {
-                tracing::error!(%error, "no tree policy is in force: everything is denied");
-                event.error("InvalidPolicy", error.to_string())
-            }
-        };
-        if let Err(error) = self.log.record(event) {
-            tracing::error!(%error, "a change of the tree policy could not be recorded");
-        }
+        Ok(self.log.record(with(with_policy(event, &policy)))?)
     }
 
     /// Records something that the mount does on its own account.
@@ -320,6 +327,13 @@ impl<'a> Attempt<'a> {
             .resource(&*self.guard.volume_arn, "AWS::KMSFS::Volume")
             .path(&self.target.path)
             .shared_id(&*who.shared_event)
+    }
+}
+
+fn with_policy<'a>(event: Event<'a>, policy: &'a Result<Document, PolicyError>) -> Event<'a> {
+    match policy {
+        Ok(document) => event.parameter("policy", document.source()),
+        Err(error) => event.error("InvalidPolicy", error.to_string()),
     }
 }
 

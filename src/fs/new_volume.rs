@@ -27,7 +27,8 @@ pub struct NewVolume<'a> {
 }
 
 impl NewVolume<'_> {
-    /// Makes the volume, durable when this returns.
+    /// Makes the volume, durable when this returns. `before` does what must be there when the volume
+    /// is.
     ///
     /// # Errors
     /// [`VolumeError`]; what was made until then is removed again.
@@ -35,6 +36,7 @@ impl NewVolume<'_> {
         &self,
         keys: &dyn KeyService,
         caller: &kms::Caller,
+        before: impl FnOnce(&VolumeId) -> io::Result<()>,
     ) -> Result<VolumeId, VolumeError> {
         let at = |path: &Path| {
             let path = path.to_owned();
@@ -82,6 +84,7 @@ impl NewVolume<'_> {
                 &temporary,
                 config.encode(&volume_keys.config).as_bytes(),
             )?;
+            before(&volume)?;
             sys::rename(
                 control.as_fd(),
                 &temporary,

@@ -62,16 +62,22 @@ impl TreePolicy {
         self.current.load_full()
     }
 
-    /// Reads the file again if it is another one than before; whether it was.
-    pub(super) fn reload(&self) -> bool {
+    /// Reads the file again if it is another one than before, and takes it into force once `record`
+    /// has recorded it. If that fails, the one before stays, and the next call tries again.
+    pub(super) fn reload<E>(
+        &self,
+        record: impl FnOnce(&Result<Document, PolicyError>) -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut seen = self.seen.lock();
         let version = version(&self.path);
         if *seen == version {
-            return false;
+            return Ok(());
         }
+        let changed = read(&self.path);
+        record(&changed)?;
         *seen = version;
-        self.current.store(Arc::new(read(&self.path)));
-        true
+        self.current.store(Arc::new(changed));
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -199,6 +200,7 @@ impl Volume {
             .write(true)
             .create(true)
             .truncate(false)
+            .mode(0o600)
             .open(path)
             .map_err(io)?;
         let deadline = Instant::now() + LOCK_PATIENCE;
@@ -454,7 +456,7 @@ pub fn volume_arn(region: &str, account: &str, volume: &VolumeId) -> String {
 impl FileSystem {
     fn record_mount(&self, unclean: bool, redone: usize) -> Result<(), FsError> {
         let backing = self.volume.backing.to_string_lossy().into_owned();
-        self.guard.record_service("Mount", |event| {
+        self.guard.record_mount(|event| {
             event
                 .parameter("backing", backing)
                 .parameter("readOnly", self.options.read_only)

@@ -313,7 +313,7 @@ macro_rules! run_operations {
                     let anchored = self.log.checkpoint();
                     anchored.map_err(|failure| KmsError::Internal(failure.to_string()))?;
                 }
-                Ok(Anchored { signature, other: Some(self.log.head()) })
+                Ok(Anchored { signature, other: Some(self.log.durable_head()) })
             }
         }
     };
