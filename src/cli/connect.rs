@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::SecretKey;
 use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock};
+use crate::policy::Principal;
 use crate::sys;
 
 use super::args::HomeArgs;
@@ -51,11 +52,11 @@ impl Access {
         };
         let home = Home::open(&path, unlock.as_ref())?;
         match home.service() {
-            Ok(service) => Ok(Opened { home, service }),
+            Ok(service) => Opened::new(home, service),
             Err(HomeError::Sealed(_)) if unlock.is_none() => {
                 let home = Home::open(&path, Some(&ask(false)?))?;
                 let service = home.service()?;
-                Ok(Opened { home, service })
+                Opened::new(home, service)
             }
             Err(error) => Err(error.into()),
         }
@@ -72,7 +73,7 @@ impl Access {
         };
         let home = Home::open(&path, Some(&given))?;
         let service = home.service()?;
-        Ok(Opened { home, service })
+        Opened::new(home, service)
     }
 
     /// Whether the home is there.
@@ -94,7 +95,7 @@ impl Access {
         }
         let home = Home::open_or_create(&path, &unlock(&secret, true)?)?;
         let service = home.service()?;
-        Ok(Opened { home, service })
+        Opened::new(home, service)
     }
 
     /// The home without its key service: for its audit logs and policies.
@@ -114,16 +115,28 @@ impl Access {
 pub(super) struct Opened {
     pub(super) home: Home,
     pub(super) service: Arc<dyn KeyService>,
+    /// Whoever runs this command.
+    principal: Arc<Principal>,
 }
 
 impl Opened {
+    fn new(home: Home, service: Arc<dyn KeyService>) -> Result<Self, CliError> {
+        let principal = home
+            .principal(geteuid().as_raw(), getegid().as_raw())
+            .map_err(CliError::io("the user database"))?;
+        Ok(Self {
+            home,
+            service,
+            principal,
+        })
+    }
+
     /// Whoever runs this command, as the key service sees them.
     pub(super) fn caller(&self) -> kms::Caller {
-        let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
         kms::Caller {
-            uid: Some(uid),
+            uid: Some(geteuid().as_raw()),
             pid: Some(std::process::id()),
-            ..kms::Caller::new(self.home.principal(uid, gid))
+            ..kms::Caller::new(self.principal.clone())
         }
     }
 

@@ -116,7 +116,7 @@ fn services(
     durability: audit::Durability,
 ) -> Result<Services, CliError> {
     let mounter = opened.caller_via_kmsfs();
-    let Opened { home, service } = opened;
+    let Opened { home, service, .. } = opened;
     let anchor = home.anchor()?;
     Ok(Services {
         keys: service,

@@ -99,7 +99,7 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let inode = self.inodes.get(ino)?;
         let descriptor = self.inodes.descriptor(&inode)?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
 
         let is_open_for_writing = || inode.open.lock().write_recorded;

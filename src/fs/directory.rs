@@ -73,7 +73,7 @@ impl FileSystem {
         let Parent {
             inode, descriptor, ..
         } = self.parent(ino)?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
         let attempt = self.guard.attempt("OpenDirectory", &who, &target);
         let allowed = attempt.check(Action::List)?;
@@ -125,7 +125,7 @@ impl FileSystem {
             }
         })?;
         if forged > 0 {
-            let who = self.guard.identify(handle.caller);
+            let who = self.guard.identify(handle.caller)?;
             let target = Target::of(&handle.inode);
             let attempt = self.guard.attempt("List", &who, &target);
             // The rest of the directory is listed: the record is what the failure leads to.
@@ -169,7 +169,7 @@ impl FileSystem {
         umask: u32,
     ) -> Result<Attr, FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
         let attempt = self.guard.attempt("CreateDirectory", &who, &target);
@@ -215,7 +215,7 @@ impl FileSystem {
         name: &[u8],
     ) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
         let attempt = self.guard.attempt("RemoveDirectory", &who, &target);

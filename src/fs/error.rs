@@ -15,6 +15,14 @@ pub enum FsError {
     /// Policy refused; the denial is recorded.
     #[error("policy does not allow it")]
     Denied,
+    /// The system's user database could not be asked who the caller is.
+    #[error("user {uid} cannot be looked up: {reason}")]
+    UnknownCaller {
+        /// The caller's user id.
+        uid: u32,
+        /// The system's reason.
+        reason: io::Error,
+    },
     /// The data key could not be had.
     #[error(transparent)]
     Key(#[from] KeyringError),

@@ -144,7 +144,7 @@ impl FileSystem {
     ) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
         let handle = self.files.get(handle)?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let attempt = self.guard.attempt("Allocate", &who, &handle.target);
         let allowed = attempt.check(Action::Write)?;
         attempt.record(&allowed, |event| {

@@ -114,12 +114,19 @@ impl Guard {
         }
     }
 
-    pub(super) fn identify(&self, caller: Caller) -> Who {
-        Who {
-            principal: (self.principals)(caller.uid, caller.gid),
+    /// Who `caller` is. One who cannot be told is refused: no policy can be asked about them.
+    pub(super) fn identify(&self, caller: Caller) -> Result<Who, FsError> {
+        let principal =
+            (self.principals)(caller.uid, caller.gid).map_err(|reason| FsError::UnknownCaller {
+                uid: caller.uid,
+                reason,
+            })?;
+        let shared_event = uuid::Uuid::new_v4().to_string();
+        Ok(Who {
             caller,
-            shared_event: uuid::Uuid::new_v4().to_string(),
-        }
+            principal,
+            shared_event,
+        })
     }
 
     /// An operation called `name` in its record.

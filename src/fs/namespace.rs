@@ -71,7 +71,7 @@ impl FileSystem {
     /// Policy; `ENOENT`; `EISDIR` for a directory's.
     pub fn unlink(&self, caller: Caller, parent: Ino, name: &[u8]) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let place = self.place(&parent, name)?;
         let node = place.node.as_ref().ok_or(Errno::NOENT)?;
@@ -103,7 +103,7 @@ impl FileSystem {
         mode: RenameMode,
     ) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let (from_parent, to_parent) = (self.parent(from.0)?, self.parent(to.0)?);
         let (from, to) = (
             self.place(&from_parent, from.1)?,
@@ -202,7 +202,7 @@ impl FileSystem {
         name: &[u8],
     ) -> Result<Attr, FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let inode = self.inodes.get(ino)?;
         let parent = self.parent(parent)?;
         let source = Target::of(&inode);
@@ -248,7 +248,7 @@ impl FileSystem {
         if target.len() > TARGET_MAX {
             return Err(Errno::NAMETOOLONG.into());
         }
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let (link, sidecar) = match seal_target(&self.keys.symlinks, target) {
             StoredTarget::Inline(link) => (link, None),
@@ -280,7 +280,7 @@ impl FileSystem {
         umask: u32,
     ) -> Result<Attr, FsError> {
         self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         if FileType::from_raw_mode(node.mode) == FileType::RegularFile {
             return self.create_closed(&who, &parent, name, node.mode, umask);

@@ -80,7 +80,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
     ) -> Result<(Attr, HandleId), FsError> {
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
         let (inode, content) = self.new_file(&who, &parent, name, mode, umask, &target)?;
@@ -177,7 +177,7 @@ impl FileSystem {
         if inode.kind != FileType::RegularFile {
             return Err(Errno::INVAL.into());
         }
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
         let attempt = self.guard.attempt("Open", &who, &target);
         let mut allowed = None;

@@ -104,7 +104,7 @@ pub enum VolumeError {
 }
 
 /// Who a user and group id are, for policies.
-pub type Principals = dyn Fn(u32, u32) -> Arc<Principal> + Send + Sync;
+pub type Principals = dyn Fn(u32, u32) -> io::Result<Arc<Principal>> + Send + Sync;
 
 /// What a volume needs from its home.
 pub struct Services {

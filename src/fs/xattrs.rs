@@ -151,7 +151,7 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let inode = self.inodes.get(ino)?;
         let descriptor = self.inodes.descriptor(&inode)?;
-        let who = self.guard.identify(caller);
+        let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
         let attempt = self.guard.attempt(operation, &who, &target);
         let action = if ACLS.contains(&name) {

@@ -187,7 +187,9 @@ impl Home {
         let metadata = fs::metadata(&path).map_err(HomeError::io("examine", &path))?;
         let place = file.place();
         let principals = Principals::new(&place.account);
-        let admin = principals.get(metadata.uid(), metadata.gid());
+        let admin = principals
+            .get(metadata.uid(), metadata.gid())
+            .map_err(HomeError::io("look up the owner of", &path))?;
         let owner_uid = metadata.uid();
         let root = root.map(Arc::new);
         let inner = Arc::new(Inner {
@@ -247,7 +249,10 @@ impl Home {
 
     /// Who the user `uid` with the primary group `gid` is in policies: `user/<name>`, and each of
     /// his groups as `role/<group>` and `group/<group>`. Remembered for a minute.
-    pub fn principal(&self, uid: u32, gid: u32) -> Arc<Principal> {
+    ///
+    /// # Errors
+    /// When the system's user database cannot be asked.
+    pub fn principal(&self, uid: u32, gid: u32) -> io::Result<Arc<Principal>> {
         self.inner.principals.get(uid, gid)
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::CString,
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -36,39 +37,44 @@ impl Principals {
     }
 
     /// The principal behind a user id and its primary group id.
-    pub(super) fn get(&self, uid: u32, gid: u32) -> Arc<Principal> {
-        if let Some((since, principal)) = self.known.lock().get(&(uid, gid))
+    ///
+    /// # Errors
+    /// When the user database cannot be asked and was not asked before: without its names and groups
+    /// no Deny that names them would bind the caller.
+    pub(super) fn get(&self, uid: u32, gid: u32) -> io::Result<Arc<Principal>> {
+        let last = self.known.lock().get(&(uid, gid)).cloned();
+        if let Some((since, principal)) = &last
             && since.elapsed() < LIFETIME
         {
-            return Arc::clone(principal);
+            return Ok(Arc::clone(principal));
         }
         // Looked up without the lock: a directory service may take its time.
-        let principal = Arc::new(self.look_up(uid, gid));
+        let principal = match (self.look_up(uid, gid), last) {
+            (Ok(principal), _) => Arc::new(principal),
+            // The directory is away: what it said last holds until it is back.
+            (Err(_), Some((_, principal))) => return Ok(principal),
+            (Err(error), None) => return Err(error),
+        };
         let mut known = self.known.lock();
         if known.len() >= CAPACITY {
             known.clear();
         }
         known.insert((uid, gid), (Instant::now(), Arc::clone(&principal)));
-        principal
+        Ok(principal)
     }
 
-    fn look_up(&self, uid: u32, gid: u32) -> Principal {
-        // A lookup that fails (no such user, or the directory is away) names the caller by number:
-        // a policy that names the user then does not match, which is the safe side.
-        let name = User::from_uid(Uid::from_raw(uid))
-            .ok()
-            .flatten()
-            .map(|user| user.name);
-        let groups = name
-            .as_deref()
-            .and_then(|name| CString::new(name).ok())
-            .and_then(|name| getgrouplist(&name, Gid::from_raw(gid)).ok())
-            .unwrap_or_else(|| vec![Gid::from_raw(gid)]);
-        self.assemble(
-            uid,
-            name.as_deref(),
-            groups.iter().map(|gid| group_name(*gid)),
-        )
+    fn look_up(&self, uid: u32, gid: u32) -> io::Result<Principal> {
+        // A user without an entry goes by number, and is in no group but the one that the call names.
+        let name = User::from_uid(Uid::from_raw(uid))?.map(|user| user.name);
+        let groups = match &name {
+            Some(name) => getgrouplist(&CString::new(name.as_str())?, Gid::from_raw(gid))?,
+            None => vec![Gid::from_raw(gid)],
+        };
+        let groups = groups
+            .into_iter()
+            .map(group_name)
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(self.assemble(uid, name.as_deref(), groups.into_iter()))
     }
 
     fn assemble(
@@ -91,9 +97,9 @@ impl Principals {
     }
 }
 
-fn group_name(gid: Gid) -> String {
-    let group = Group::from_gid(gid).ok().flatten();
-    group.map_or_else(|| format!("gid-{gid}"), |group| group.name)
+fn group_name(gid: Gid) -> io::Result<String> {
+    let group = Group::from_gid(gid)?;
+    Ok(group.map_or_else(|| format!("gid-{gid}"), |group| group.name))
 }
 
 #[cfg(test)]
@@ -104,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_user_is_named_and_so_are_the_groups() {
-        let root = Principals::new("111122223333").get(0, 0);
+        let root = Principals::new("111122223333").get(0, 0).unwrap();
         assert_eq!(root.arn, "arn:aws:iam::111122223333:user/root");
         assert_eq!(root.account, "111122223333");
         for kind in ["role", "group"] {
@@ -117,7 +123,9 @@ mod tests {
 
     #[test]
     fn an_unmapped_user_is_named_by_number() {
-        let nobody = Principals::new("111122223333").get(4_100_200_300, 4_100_200_301);
+        let nobody = Principals::new("111122223333")
+            .get(4_100_200_300, 4_100_200_301)
+            .unwrap();
         assert_eq!(nobody.arn, "arn:aws:iam::111122223333:user/uid-4100200300");
         let role = "arn:aws:iam::111122223333:role/gid-4100200301";
         assert!(nobody.also.iter().any(|arn| arn == role));
@@ -126,6 +134,9 @@ mod tests {
     #[test]
     fn a_name_is_remembered() {
         let principals = Principals::new("111122223333");
-        assert!(Arc::ptr_eq(&principals.get(0, 0), &principals.get(0, 0)));
+        assert!(Arc::ptr_eq(
+            &principals.get(0, 0).unwrap(),
+            &principals.get(0, 0).unwrap()
+        ));
     }
 }

@@ -227,7 +227,9 @@ impl Shared {
         let Peer { uid, gid, pid } = peer;
         let trusted = uid == 0 || uid == self.home.owner_uid;
         let Some(forwarded) = headers.get(CALLER) else {
-            let principal = self.home.principals.get(uid, gid);
+            let unknown =
+                |error| KmsError::Internal(format!("user {uid} cannot be looked up: {error}"));
+            let principal = self.home.principals.get(uid, gid).map_err(unknown)?;
             return Ok((
                 Caller {
                     uid: Some(uid),

@@ -13,7 +13,9 @@ pub(super) fn errno(error: &FsError) -> Errno {
         FsError::Backing(error) => error.raw_os_error().map_or(Errno::EIO, Errno::from_i32),
         FsError::Denied => Errno::EACCES,
         FsError::Key(error) => key_errno(error),
-        FsError::Unrecorded(_) | FsError::Integrity(_) => Errno::EIO,
+        FsError::UnknownCaller { .. } | FsError::Unrecorded(_) | FsError::Integrity(_) => {
+            Errno::EIO
+        }
         FsError::Name(NameError::TooLong) => Errno::ENAMETOOLONG,
         FsError::Name(NameError::Invalid) => Errno::EINVAL,
         FsError::Xattr(XattrError::Namespace) => Errno::EOPNOTSUPP,
