@@ -48,10 +48,15 @@ pub struct Change {
     pub modified: Option<NewTime>,
 }
 
+/// How long the kernel may hold written pages, in seconds, with much to spare.
+const WRITE_BACK: i64 = 300;
+
 impl Change {
-    /// What the kernel sends of its own accord when it writes cached pages back.
-    fn only_modified(&self) -> bool {
-        self.modified.is_some()
+    /// What the kernel sends of its own accord when it writes cached pages back: the time of a write
+    /// of these last minutes, and nothing else.
+    fn is_of_a_write(&self) -> bool {
+        let now = jiff::Timestamp::now().as_second();
+        matches!(self.modified, Some(NewTime::At(time, _)) if (now - WRITE_BACK..=now + 1).contains(&time))
             && self.mode.is_none()
             && self.uid.is_none()
             && self.gid.is_none()
@@ -103,7 +108,7 @@ impl FileSystem {
         let target = Target::of(&inode);
 
         let is_open_for_writing = || inode.open.lock().write_recorded;
-        if !(change.only_modified() && is_open_for_writing()) {
+        if !(change.is_of_a_write() && is_open_for_writing()) {
             if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
                 let attempt = self.guard.attempt("SetSecurity", &who, &target);
                 let allowed = attempt.check(Action::SetSecurity)?;
@@ -129,7 +134,12 @@ impl FileSystem {
                 last_access: timespec(change.accessed),
                 last_modification: timespec(change.modified),
             };
-            sys::change_times(&*descriptor, &times)?;
+            // A header update puts the times back that it found: not these, while it is under way.
+            let open = inode.open.lock();
+            match &open.content {
+                Some(content) => content.exclusively(|| sys::change_times(&*descriptor, &times))?,
+                None => sys::change_times(&*descriptor, &times)?,
+            }
         }
         self.attr(&inode, sys::stat(&*descriptor)?)
     }
@@ -149,7 +159,7 @@ impl FileSystem {
         }
         let stored = stat.st_size.unsigned_abs();
         let size = match inode.kind {
-            FileType::RegularFile => match &inode.open.lock().content {
+            FileType::RegularFile => match inode.content() {
                 Some(content) => content.length(),
                 // What no plaintext has as its size is told when it is opened: as long as that, it
                 // can still be removed.

@@ -8,7 +8,8 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use parking_lot::{RwLock, RwLockUpgradableReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock};
+use rustix::io::Errno;
 
 use crate::crypto::derive::FileKeys;
 use crate::format::{
@@ -34,7 +35,12 @@ pub(super) struct Content {
     journal: Arc<Journal>,
     place: Place,
     state: RwLock<State>,
+    /// One at a time makes it durable, so that nobody is told so while another is at it.
+    syncing: Mutex<()>,
 }
+
+/// More gaps than this are holes.
+const GAPS_MAX: usize = 64;
 
 struct State {
     /// The newest header copy on disk, and its place.
@@ -42,13 +48,45 @@ struct State {
     slot: CopySlot,
     /// Plaintext length now; the header's is that of its writing.
     length: u64,
+    /// Blocks that were skipped by writes and not yet written: the kernel writes pages back in any
+    /// order, and mostly fills them.
+    gaps: Vec<Range<u64>>,
+    /// There are holes that nobody is about to fill.
+    has_holes: bool,
     /// Blocks were written since the last sync.
     unsynced: bool,
 }
 
 impl State {
     fn is_stale(&self) -> bool {
-        self.header.length != self.length
+        self.header.length != self.length || self.header.sparse != self.is_sparse()
+    }
+
+    fn is_sparse(&self) -> bool {
+        self.has_holes || !self.gaps.is_empty()
+    }
+
+    fn add_gap(&mut self, blocks: Range<u64>) {
+        self.gaps.push(blocks);
+        if self.gaps.len() > GAPS_MAX {
+            self.gaps.clear();
+            self.has_holes = true;
+        }
+    }
+
+    /// The blocks `written` are no gap any more.
+    fn fill_gaps(&mut self, written: &Range<u64>) {
+        let touched = |gap: &Range<u64>| gap.start < written.end && written.start < gap.end;
+        if !self.gaps.iter().any(touched) {
+            return;
+        }
+        let rests = self.gaps.iter().flat_map(|gap| {
+            [
+                gap.start..gap.end.min(written.start),
+                gap.start.max(written.end)..gap.end,
+            ]
+        });
+        self.gaps = rests.filter(|rest| !rest.is_empty()).collect();
     }
 }
 
@@ -67,12 +105,13 @@ impl Content {
             file: header.file,
         };
         let length = header.length;
-        let unsynced = false;
         let state = RwLock::new(State {
+            has_holes: header.sparse,
             header,
             slot,
             length,
-            unsynced,
+            gaps: Vec::new(),
+            unsynced: false,
         });
         Ok(Self {
             file,
@@ -80,6 +119,7 @@ impl Content {
             journal,
             place,
             state,
+            syncing: Mutex::new(()),
         })
     }
 
@@ -140,14 +180,24 @@ impl Content {
         })
     }
 
-    /// Writes `data` at `offset`, making the file longer where it reaches beyond the end.
-    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), FsError> {
+    /// Runs `work` while nobody else changes or reads the file.
+    pub(super) fn exclusively<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _state = self.state.write();
+        work()
+    }
+
+    /// Writes `data` at `offset`, making the file longer where it reaches beyond the end. With
+    /// `append_only` nothing that is there may be written over.
+    pub(super) fn write(&self, offset: u64, data: &[u8], append_only: bool) -> Result<(), FsError> {
         let range = offset..offset.saturating_add(data.len() as u64);
         backing_len(range.end)?;
         if range.is_empty() {
             return Ok(());
         }
         let mut state = self.state.write();
+        if append_only && offset < state.length {
+            return Err(Errno::PERM.into());
+        }
         if offset > state.length {
             self.fill_gap(&mut state, offset)?;
         }
@@ -165,7 +215,7 @@ impl Content {
         backing_len(length)?;
         let mut state = self.state.write();
         if length >= state.length {
-            self.grow(&mut state, length)
+            self.grow(&mut state, length, false)
         } else {
             self.shrink(&mut state, length)
         }
@@ -189,6 +239,7 @@ impl Content {
         if whole_start >= whole_end {
             return self.write_zeros(&mut state, range);
         }
+        state.has_holes = true;
         self.mark_sparse(&mut state)?;
         let whole = SealedSpan::covering(&(whole_start..whole_end));
         sys::allocate(
@@ -209,30 +260,30 @@ impl Content {
         let start = BlockIndex::of(range.start).backing_offset().0;
         sys::allocate(&self.file, sys::Allocate::KeepSize, start, end - start)?;
         if !keep_length && range.end > state.length {
-            self.grow(&mut state, range.end)
+            self.grow(&mut state, range.end, false)
         } else {
             Ok(())
         }
     }
 
-    /// Makes data and header durable; whether anything had to be.
+    /// Makes data and header durable. Others read and write meanwhile.
     pub(super) fn sync(&self) -> Result<(), FsError> {
-        let state = self.state.upgradable_read();
+        let _turn = self.syncing.lock();
+        let mut state = self.state.write();
         if state.is_stale() || !state.header.synced {
-            let mut state = RwLockUpgradableReadGuard::upgrade(state);
             self.write_header(&mut state, |header| header.synced = true)?;
-            self.sync_data(&mut state)
-        } else if state.unsynced {
-            self.sync_data(&mut RwLockUpgradableReadGuard::upgrade(state))
-        } else {
-            Ok(())
+            state.unsynced = true;
         }
-    }
-
-    fn sync_data(&self, state: &mut RwLockWriteGuard<'_, State>) -> Result<(), FsError> {
-        sys::sync_data(&self.file)?;
-        state.unsynced = false;
-        Ok(())
+        if !std::mem::take(&mut state.unsynced) {
+            return Ok(());
+        }
+        drop(state);
+        sys::sync_data(&self.file).map_err(|error| {
+            let mut state = self.state.write();
+            state.unsynced = true;
+            state.header.synced = false;
+            error.into()
+        })
     }
 
     /// Writes the header if it no longer tells the length. Due before the last handle goes.
@@ -250,17 +301,21 @@ impl Content {
         self.state.read().header.clone()
     }
 
-    fn grow(&self, state: &mut State, length: u64) -> Result<(), FsError> {
-        if length == state.length {
-            return Ok(());
-        }
+    /// Makes the file end at `length`. What comes to lie between reads as zeros: a gap that is about
+    /// to be filled, if it comes from a `write` beyond the end.
+    fn grow(&self, state: &mut State, length: u64, by_write: bool) -> Result<(), FsError> {
         let last = BlockIndex::of(state.length);
-        let full = last.start() + BLOCK_LEN as u64;
         if state.length > last.start() {
             // The last block is short: zeros are sealed into it, up to its end or the new length.
+            let full = last.start() + BLOCK_LEN as u64;
             self.write_zeros(state, state.length..length.min(full))?;
         }
         if length > state.length {
+            if by_write {
+                state.add_gap(BlockIndex::of(state.length).0..BlockIndex::of(length).0);
+            } else {
+                state.has_holes = true;
+            }
             self.mark_sparse(state)?;
             sys::truncate(&self.file, backing_len(length)?.0)?;
             state.length = length;
@@ -273,7 +328,7 @@ impl Content {
     fn fill_gap(&self, state: &mut State, offset: u64) -> Result<(), FsError> {
         let start = BlockIndex::of(offset).start();
         if start > state.length {
-            self.grow(state, start)
+            self.grow(state, start, true)
         } else {
             Ok(())
         }
@@ -304,6 +359,14 @@ impl Content {
         }
         state.length = length;
         state.unsynced = true;
+        // What was skipped beyond the new end is gone, and with all blocks all holes.
+        let end = last.0 + u64::from(keep > 0);
+        state
+            .gaps
+            .iter_mut()
+            .for_each(|gap| gap.end = gap.end.min(end));
+        state.gaps.retain(|gap| !gap.is_empty());
+        state.has_holes &= length > 0;
         Ok(())
     }
 
@@ -323,10 +386,7 @@ impl Content {
         if state.header.sparse {
             return Ok(());
         }
-        self.write_header(state, |header| {
-            header.sparse = true;
-            header.synced = false;
-        })
+        self.write_header(state, |header| header.synced = false)
     }
 
     fn write_header(
@@ -336,6 +396,7 @@ impl Content {
     ) -> Result<(), FsError> {
         let mut header = state.header.clone();
         header.length = state.length;
+        header.sparse = state.is_sparse();
         header.generation += 1;
         change(&mut header);
         let slot = state.slot.for_update(state.header.synced);

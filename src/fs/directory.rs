@@ -15,7 +15,7 @@ use crate::sys;
 use super::caller::Caller;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
-use super::inode::Inode;
+use super::inode::{Inode, InodeTable};
 use super::node::{Parent, is_empty_directory, remove_sidecar, write_sidecar};
 use super::open::mode_for;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
@@ -227,23 +227,20 @@ impl FileSystem {
             return Err(Errno::NOTDIR.into());
         }
         let record = empty_directory(&descriptor)?;
-        if let Err(error) = attempt
-            .record(&allowed, |event| event)
-            .and_then(|_| Ok(sys::remove_directory(&*parent.descriptor, stored.entry())?))
-        {
-            restore_record(&descriptor, &record);
-            return Err(error);
+        let removed = attempt.record(&allowed, |event| event).and_then(|_| {
+            let _changing = self.inodes.changing_names();
+            sys::remove_directory(&*parent.descriptor, stored.entry())?;
+            if let Some(inode) = self.inodes.find(&stat) {
+                let kept = Arc::new(descriptor.try_clone()?);
+                InodeTable::remove_link(&inode, &parent.inode, name, kept);
+            }
+            Ok(())
+        });
+        match removed {
+            Ok(()) => remove_sidecar(&parent, &stored),
+            Err(_) => restore_record(&descriptor, &record),
         }
-        remove_sidecar(&parent, &stored);
-        if let Some(inode) = self.inodes.find(&stat) {
-            super::inode::InodeTable::remove_link(
-                &inode,
-                &parent.inode,
-                name,
-                Arc::new(descriptor),
-            );
-        }
-        Ok(())
+        removed
     }
 }
 

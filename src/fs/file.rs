@@ -26,11 +26,20 @@ pub(super) struct FileHandle {
     read: AtomicU64,
     written: AtomicU64,
     read_recorded: AtomicBool,
+    /// Policy allowed no more than appending.
+    append_only: bool,
 }
 
 impl FileHandle {
-    pub(super) fn new(inode: Arc<Inode>, content: Arc<Content>, who: Who, target: Target) -> Self {
+    pub(super) fn new(
+        inode: Arc<Inode>,
+        content: Arc<Content>,
+        who: Who,
+        target: Target,
+        append_only: bool,
+    ) -> Self {
         Self {
+            append_only,
             inode,
             content,
             who,
@@ -60,13 +69,15 @@ impl FileSystem {
         handle
             .read
             .fetch_add(plaintext.len() as u64, Ordering::Relaxed);
-        if self.options.strict_audit || !handle.read_recorded.swap(true, Ordering::Relaxed) {
+        // The flag follows the record: a use that could not be recorded is tried anew.
+        if self.options.strict_audit || !handle.read_recorded.load(Ordering::Relaxed) {
             attempt.record_use(|event| {
                 event
                     .parameter("offset", offset)
                     .parameter("bytes", plaintext.len() as u64)
                     .read_only()
             })?;
+            handle.read_recorded.store(true, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -85,7 +96,7 @@ impl FileSystem {
     ) -> Result<(), FsError> {
         let handle = self.files.get(handle)?;
         let attempt = self.guard.attempt("Write", &handle.who, &handle.target);
-        let first = !std::mem::replace(&mut handle.inode.open.lock().write_recorded, true);
+        let first = !handle.inode.open.lock().write_recorded;
         if first {
             let descriptor = self.inodes.descriptor(&handle.inode)?;
             self.drop_capability(&handle.inode, &descriptor)?;
@@ -99,8 +110,9 @@ impl FileSystem {
                     .parameter("offset", offset)
                     .parameter("bytes", data.len() as u64)
             })?;
+            handle.inode.open.lock().write_recorded = true;
         }
-        attempt.finish(handle.content.write(offset, data))?;
+        attempt.finish(handle.content.write(offset, data, handle.append_only))?;
         handle
             .written
             .fetch_add(data.len() as u64, Ordering::Relaxed);
@@ -187,21 +199,20 @@ impl FileSystem {
     pub(super) fn sync_names(&self, directory: &Arc<Inode>) -> Result<(), FsError> {
         let mut next = Some(directory.clone());
         while let Some(inode) = next.take() {
-            let names = std::mem::take(&mut *inode.unsynced.lock());
+            let names = inode.unsynced.lock().clone();
             if !names.is_empty() {
                 let descriptor = self.inodes.descriptor(&inode)?;
-                for name in names {
-                    match sys::open_node_path(&*descriptor, &name, sys::Access::Read) {
+                for name in &names {
+                    match sys::open_node_path(&*descriptor, name, sys::Access::Read) {
                         Ok(file) => sys::sync_data(&file)?,
                         // Removed since: nothing depends on it any more.
                         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => {
-                            inode.unsynced.lock().push(name);
-                            return Err(error.into());
-                        }
+                        Err(error) => return Err(error.into()),
                     }
                 }
                 sys::sync_directory(&sys::reopen_directory(&*descriptor)?)?;
+                // Only now, so that nobody who asks meanwhile is told that it is done.
+                inode.unsynced.lock().retain(|name| !names.contains(name));
             }
             next = inode.link().map(|link| link.parent);
         }

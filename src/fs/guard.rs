@@ -76,6 +76,16 @@ impl Target {
         }
     }
 
+    pub(super) fn into_path(self) -> Vec<u8> {
+        self.path
+    }
+
+    /// What lies below this directory, as the pattern `<path>/*`: a statement about it matches the
+    /// pattern as a text.
+    pub(super) fn below(&self) -> Self {
+        Self::path(super::inode::join(&self.path, b"*"))
+    }
+
     /// The same inode, reached by the name `path`.
     pub(super) fn used_as(self, path: Vec<u8>) -> Self {
         let others = [self.path]
@@ -245,6 +255,11 @@ impl<'a> Attempt<'a> {
     /// Whether `action` is allowed. A denial is recorded here.
     pub(super) fn check(&self, action: Action) -> Result<Allowed, FsError> {
         self.check_on(action, self.target)
+    }
+
+    /// Whether `action` would be allowed. Nothing is asked for, so nothing is recorded.
+    pub(super) fn would_allow(&self, action: Action) -> bool {
+        self.guard.decide(self.who, action, self.target).is_ok()
     }
 
     /// The same for another target than the operation's own.

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 
 use lru::LruCache;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
@@ -75,6 +75,8 @@ struct Names {
     links: Vec<Link>,
     /// Held when no name is left, or for the root.
     pinned: Option<Arc<OwnedFd>>,
+    /// The path of the last name, once it is gone: what policy then goes by.
+    last_path: Option<Vec<u8>>,
 }
 
 /// The open state of a file: its content and how many handles share it.
@@ -103,6 +105,11 @@ impl Inode {
         self.kind == FileType::Directory
     }
 
+    /// The content, while it is open.
+    pub(super) fn content(&self) -> Option<Arc<Content>> {
+        self.open.lock().content.clone()
+    }
+
     /// A name of this inode: of several, the one seen first.
     pub(super) fn link(&self) -> Option<Link> {
         self.names.lock().links.first().cloned()
@@ -127,15 +134,18 @@ impl Inode {
         Some(names.join(&b'/'))
     }
 
-    /// Every plaintext path by which this inode is known.
+    /// Every plaintext path by which this inode is known; of one without a name left, its last.
     pub(super) fn paths(&self) -> Vec<Vec<u8>> {
-        let links = self.names.lock().links.clone();
+        let names = self.names.lock();
+        let (links, last) = (names.links.clone(), names.last_path.clone());
+        drop(names);
         if links.is_empty() {
-            return self.path().into_iter().collect();
+            return last.or_else(|| self.path()).into_iter().collect();
         }
+        let under = |parent: &Inode| parent.path().or_else(|| parent.paths().pop());
         links
             .iter()
-            .filter_map(|link| Some(join(&link.parent.path()?, &link.name)))
+            .filter_map(|link| Some(join(&under(&link.parent)?, &link.name)))
             .collect()
     }
 }
@@ -163,10 +173,8 @@ struct Inner {
 pub(super) struct InodeTable {
     root: Arc<Inode>,
     inner: Mutex<Inner>,
+    names_change: RwLock<()>,
 }
-
-/// How often a node is sought again when a rename came between reading its name and opening it.
-const REOPEN_TRIES: usize = 8;
 
 impl InodeTable {
     /// A table with the root in it; `descriptors` bounds the cache.
@@ -182,6 +190,7 @@ impl InodeTable {
         Ok(Self {
             root: Arc::new(inode),
             inner,
+            names_change: RwLock::new(()),
         })
     }
 
@@ -261,30 +270,45 @@ impl InodeTable {
 
     /// A descriptor of the inode's backing node (`O_PATH`).
     pub(super) fn descriptor(&self, inode: &Inode) -> Result<Arc<OwnedFd>, FsError> {
-        if let Some(pinned) = &inode.names.lock().pinned {
-            return Ok(pinned.clone());
+        if let Some(held) = self.held(inode) {
+            return Ok(held);
         }
-        if let Some(cached) = self.inner.lock().descriptors.get(&inode.ino) {
-            return Ok(cached.clone());
-        }
-        let mut last_error = Errno::STALE.into();
-        for _ in 0..REOPEN_TRIES {
-            let Some(link) = inode.link() else { break };
-            let parent = self.descriptor(&link.parent)?;
-            match sys::open_node(&parent, &link.entry) {
-                Ok(descriptor) if NodeId::of(&sys::stat(&descriptor)?) == inode.node => {
-                    let descriptor = Arc::new(descriptor);
-                    self.inner
-                        .lock()
-                        .descriptors
-                        .put(inode.ino, descriptor.clone());
-                    return Ok(descriptor);
-                }
-                Ok(_) => last_error = Damage::Replaced.into(),
-                Err(error) => last_error = FsError::Backing(error),
+        let _unchanging = self.names_change.read();
+        // Upwards to an ancestor whose descriptor is held, then down again: a loop, since a tree may
+        // be deeper than a stack.
+        let mut way = Vec::new();
+        let mut next = (inode.ino, inode.node, inode.link());
+        let mut descriptor = loop {
+            let (ino, node, Some(link)) = next else {
+                return Err(Errno::STALE.into());
+            };
+            let parent = link.parent.clone();
+            way.push((ino, node, link));
+            match self.held(&parent) {
+                Some(held) => break held,
+                None => next = (parent.ino, parent.node, parent.link()),
             }
+        };
+        for (ino, node, link) in way.into_iter().rev() {
+            let opened = sys::open_node(&*descriptor, &link.entry)?;
+            if NodeId::of(&sys::stat(&opened)?) != node {
+                return Err(Damage::Replaced.into());
+            }
+            descriptor = Arc::new(opened);
+            self.inner.lock().descriptors.put(ino, descriptor.clone());
         }
-        Err(last_error)
+        Ok(descriptor)
+    }
+
+    fn held(&self, inode: &Inode) -> Option<Arc<OwnedFd>> {
+        let pinned = inode.names.lock().pinned.clone();
+        pinned.or_else(|| self.inner.lock().descriptors.get(&inode.ino).cloned())
+    }
+
+    /// Held while a name changes on disk and then here, so that no inode is sought by a name that it
+    /// no longer has. Whoever holds it asks for no descriptor.
+    pub(super) fn changing_names(&self) -> RwLockWriteGuard<'_, ()> {
+        self.names_change.write()
     }
 
     /// Takes note of a further name.
@@ -300,12 +324,24 @@ impl InodeTable {
         name: &[u8],
         descriptor: Arc<OwnedFd>,
     ) {
+        let last_path = parent.path().map(|parent| join(&parent, name));
         let mut names = inode.names.lock();
         names
             .links
             .retain(|link| link.parent.ino != parent.ino || link.name != name);
         if names.links.is_empty() {
             names.pinned = Some(descriptor);
+            names.last_path = last_path;
+        }
+    }
+}
+
+impl Drop for InodeTable {
+    /// Inodes hold their parents: let go of one by one, a deep tree would be left by a recursion as
+    /// deep.
+    fn drop(&mut self) {
+        for known in self.inner.get_mut().by_ino.values() {
+            known.inode.names.lock().links.clear();
         }
     }
 }

@@ -237,12 +237,24 @@ fn replay_below(root: &OwnedFd, pending: &[Pending]) -> Result<usize, FsError> {
             Ok::<_, FsError>(true)
         })?;
         for (name, change) in found {
-            done += usize::from(change.apply(&directory, &name)?);
+            match change.apply(&directory, &name) {
+                Ok(applied) => done += usize::from(applied),
+                // The block it was to be is found damaged when it is read.
+                Err(error) => tracing::error!(%error, "a change under way could not be done again"),
+            }
         }
         for name in below {
             let node = sys::open_node(&directory, &name)?;
-            if FileType::from_raw_mode(sys::stat(&node)?.st_mode) == FileType::Directory {
-                directories.push(sys::reopen_directory(&node)?);
+            if FileType::from_raw_mode(sys::stat(&node)?.st_mode) != FileType::Directory {
+                continue;
+            }
+            match sys::reopen_directory(&node) {
+                Ok(directory) => directories.push(directory),
+                // An ordinary user's own directory that its mode closes even to them.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    tracing::warn!(%error, "a directory is closed: changes in it are not done again");
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }
@@ -271,7 +283,7 @@ impl Pending {
 
     /// Does it to `name` in `directory`, if that is the file it was meant for.
     fn apply(&self, directory: &OwnedFd, name: &str) -> Result<bool, FsError> {
-        let file = sys::open_node_path(directory, name, sys::Access::ReadWrite)?;
+        let file = super::open::open_for_change(&sys::open_node(directory, name)?)?;
         let mut region = [0; HEADER_LEN];
         let read = sys::read_up_to(&file, &mut region, 0)?;
         let is_it = RawHeader::parse(&region[..read])

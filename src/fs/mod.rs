@@ -41,7 +41,7 @@ pub use handle::HandleId;
 pub use inode::Ino;
 pub use namespace::RenameMode;
 pub use new_volume::NewVolume;
-pub use open::OpenFlags;
+pub use open::{OpenFlags, Opened};
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
     LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_locked,

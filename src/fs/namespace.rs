@@ -59,6 +59,14 @@ struct Node {
 }
 
 impl Node {
+    /// The node, reached by the name `path`. A Deny at another name of a file counts too.
+    fn target(&self, path: Vec<u8>) -> Target {
+        match &self.inode {
+            Some(inode) => Target::of(inode).used_as(path),
+            None => Target::path(path),
+        }
+    }
+
     fn is_directory(&self) -> bool {
         FileType::from_raw_mode(self.stat.st_mode) == FileType::Directory
     }
@@ -75,19 +83,17 @@ impl FileSystem {
         let parent = self.parent(parent)?;
         let place = self.place(&parent, name)?;
         let node = place.node.as_ref().ok_or(Errno::NOENT)?;
-        let target = match &node.inode {
-            // A Deny at another name of the file counts too.
-            Some(inode) => Target::of(inode).used_as(parent.path_of(name)?),
-            None => Target::path(parent.path_of(name)?),
-        };
+        let target = node.target(parent.path_of(name)?);
         let attempt = self.guard.attempt("Unlink", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
         attempt.record(&allowed, |event| event)?;
         let sidecar = last_target_sidecar(node)?;
+        let changing = self.inodes.changing_names();
         sys::unlink(&*parent.descriptor, place.stored.entry())?;
+        place.forget();
+        drop(changing);
         remove_sidecar(&parent, &place.stored);
         self.remove_target_sidecar(sidecar);
-        place.forget();
         Ok(())
     }
 
@@ -110,33 +116,10 @@ impl FileSystem {
             self.place(&to_parent, to.1)?,
         );
         let source = from.node.as_ref().ok_or(Errno::NOENT)?;
-        let across = from_parent.inode.ino != to_parent.inode.ino;
-
-        let source_target = Target::path(from_parent.path_of(from.name)?);
-        let to_path = to_parent.path_of(to.name)?;
-        let to_target = Target::path(to_path.clone());
-        let attempt = self.guard.attempt("Rename", &who, &source_target);
-        let allowed = attempt.check(Action::Delete)?;
-        let mut needed = vec![(Action::Create, &to_target)];
-        if to.node.is_some() && mode != RenameMode::NoReplace {
-            needed.push((Action::Overwrite, &to_target));
+        self.authorise_rename(&who, &from, source, &to, mode)?;
+        if source.is_directory() {
+            self.settling.note_moved_directory();
         }
-        if across {
-            needed.extend([
-                (Action::Read, &source_target),
-                (Action::Write, &source_target),
-            ]);
-        }
-        if mode == RenameMode::Exchange {
-            needed.extend([
-                (Action::Delete, &to_target),
-                (Action::Create, &source_target),
-            ]);
-        }
-        for (action, target) in needed {
-            let _allowed = attempt.check_on(action, target)?;
-        }
-        attempt.record(&allowed, |event| event.parameter("newPath", to_path))?;
 
         write_sidecar(&to_parent, &to.stored)?;
         let replaced = make_way(source, &to, mode)?;
@@ -146,6 +129,7 @@ impl FileSystem {
             }
             _ => None,
         };
+        let changing = self.inodes.changing_names();
         let renamed = sys::rename(
             from_parent.descriptor.as_fd(),
             from.stored.entry(),
@@ -154,6 +138,7 @@ impl FileSystem {
             mode.flags(),
         );
         if let Err(error) = renamed {
+            drop(changing);
             if let (Some(victim), Some(record)) = (&to.node, replaced) {
                 restore_record(&victim.descriptor, &record);
             }
@@ -173,20 +158,77 @@ impl FileSystem {
         }
         match mode {
             RenameMode::Exchange => {
-                from.forget();
-                to.forget();
+                // New names before the old ones go: at no time is the inode without one.
                 from.link_to(&to);
                 to.link_to(&from);
+                from.forget();
+                to.forget();
             }
             RenameMode::Replace | RenameMode::NoReplace | RenameMode::Whiteout => {
                 if mode != RenameMode::Whiteout {
                     remove_sidecar(&from_parent, &from.stored);
                 }
                 to.forget();
-                from.forget();
                 from.link_to(&to);
+                from.forget();
             }
         }
+        Ok(())
+    }
+
+    /// Asks policy for every row of DESIGN's table that a rename touches, and records it.
+    fn authorise_rename(
+        &self,
+        who: &Who,
+        from: &Place<'_>,
+        source: &Node,
+        to: &Place<'_>,
+        mode: RenameMode,
+    ) -> Result<(), FsError> {
+        let across = from.parent.inode.ino != to.parent.inode.ino;
+
+        let source_target = source.target(from.parent.path_of(from.name)?);
+        let to_path = to.parent.path_of(to.name)?;
+        let to_target = match &to.node {
+            Some(victim) => victim.target(to_path.clone()),
+            None => Target::path(to_path.clone()),
+        };
+        let attempt = self.guard.attempt("Rename", who, &source_target);
+        let allowed = attempt.check(Action::Delete)?;
+        let mut needed = vec![(Action::Create, &to_target)];
+        if to.node.is_some() && mode != RenameMode::NoReplace {
+            needed.push((Action::Overwrite, &to_target));
+        }
+        if across {
+            needed.extend([
+                (Action::Read, &source_target),
+                (Action::Write, &source_target),
+            ]);
+        }
+        if mode == RenameMode::Exchange {
+            needed.extend([
+                (Action::Delete, &to_target),
+                (Action::Create, &source_target),
+            ]);
+        }
+        // What lies below a directory changes its path too: whoever may not do that to all of it
+        // could take a subtree out of a Deny's reach.
+        let mut below = Vec::new();
+        if source.is_directory() {
+            below.push(source_target.below());
+        }
+        if mode == RenameMode::Exchange && to.node.as_ref().is_some_and(Node::is_directory) {
+            below.push(to_target.below());
+        }
+        for target in &below {
+            needed.extend(
+                [Action::Delete, Action::Read, Action::Write].map(|action| (action, target)),
+            );
+        }
+        for (action, target) in needed {
+            let _allowed = attempt.check_on(action, target)?;
+        }
+        attempt.record(&allowed, |event| event.parameter("newPath", to_path))?;
         Ok(())
     }
 

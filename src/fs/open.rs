@@ -67,6 +67,16 @@ impl OpenFlags {
     }
 }
 
+/// An opened file.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened {
+    /// The handle.
+    pub handle: HandleId,
+    /// Its writes must come here as they are made: the kernel's cache would hide which of them
+    /// append.
+    pub uncached: bool,
+}
+
 impl FileSystem {
     /// Creates and opens a file.
     ///
@@ -94,7 +104,7 @@ impl FileSystem {
         let attr = self.attr(&inode, stat)?;
         let handle = self
             .files
-            .insert(FileHandle::new(inode, content, who, target));
+            .insert(FileHandle::new(inode, content, who, target, false));
         Ok((attr, handle))
     }
 
@@ -136,6 +146,8 @@ impl FileSystem {
 
         let mode = mode_for(parent, mode, umask)?;
         write_sidecar(parent, &stored)?;
+        // The sweep does not touch a file that is not known yet.
+        let _turn = self.settling.turn();
         let file = {
             let _identity = sys::impersonate(who.identity())?;
             sys::create_file(&*parent.descriptor, stored.entry(), mode)?
@@ -169,7 +181,7 @@ impl FileSystem {
     ///
     /// # Errors
     /// Policy, the key service, an integrity failure, or the backing filesystem.
-    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<HandleId, FsError> {
+    pub fn open(&self, caller: Caller, ino: Ino, flags: OpenFlags) -> Result<Opened, FsError> {
         if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
             self.refuse_if_read_only()?;
         }
@@ -181,8 +193,10 @@ impl FileSystem {
         let target = Target::of(&inode);
         let attempt = self.guard.attempt("Open", &who, &target);
         let mut allowed = None;
+        let mut append_only = false;
         for action in flags.actions() {
             allowed = Some(attempt.check(action)?);
+            append_only |= action == Action::Append && !attempt.would_allow(Action::Write);
         }
         let allowed = match allowed {
             Some(allowed) => allowed,
@@ -217,8 +231,11 @@ impl FileSystem {
         }
         let handle = self
             .files
-            .insert(FileHandle::new(inode, content, who, target));
-        Ok(handle)
+            .insert(FileHandle::new(inode, content, who, target, append_only));
+        Ok(Opened {
+            handle,
+            uncached: append_only,
+        })
     }
 
     /// The content of `inode`, shared with its open handles; each success is matched by a
@@ -243,6 +260,12 @@ impl FileSystem {
         let content = match self.load(who, allowed, inode) {
             Err(FsError::Integrity(damage)) if empty => {
                 tracing::warn!(%damage, "a damaged file is emptied and gets a new header");
+                let path = Target::of(inode).into_path();
+                self.guard.record_service("DamagedFileEmptied", |event| {
+                    event
+                        .parameter("path", path)
+                        .parameter("damage", damage.to_string())
+                })?;
                 self.replace_header(who, allowed, inode)?
             }
             other => other?,
@@ -316,14 +339,7 @@ impl FileSystem {
         if self.options.read_only {
             return Ok(sys::reopen(node, sys::Access::Read)?);
         }
-        match sys::reopen(node, sys::Access::ReadWrite) {
-            // An ordinary user's own file of mode 0400: it can be read, and writing is refused by
-            // the kernel before it gets here.
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                Ok(sys::reopen(node, sys::Access::Read)?)
-            }
-            other => Ok(other?),
-        }
+        open_for_change(node)
     }
 
     fn replace_header(
@@ -386,4 +402,26 @@ fn take_back(parent: &Parent, stored: &StoredName) {
     } else {
         remove_sidecar(parent, stored);
     }
+}
+
+/// Opens a backing file to read and write.
+pub(super) fn open_for_change(node: &OwnedFd) -> Result<OwnedFd, FsError> {
+    match sys::reopen(node, sys::Access::ReadWrite) {
+        // An ordinary user's own file that its mode closes even to them. Its content is shared with
+        // handles of other rights, and settled: it has to be open for both.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => reopen_widened(node),
+        other => Ok(other?),
+    }
+}
+
+/// Opens a file of this user's to read and write, whatever mode it has; only to read, where the mode
+/// cannot be changed.
+fn reopen_widened(node: &OwnedFd) -> Result<OwnedFd, FsError> {
+    let mode = sys::stat(node)?.st_mode;
+    if sys::change_mode(node, mode | 0o600).is_err() {
+        return Ok(sys::reopen(node, sys::Access::Read)?);
+    }
+    let opened = sys::reopen(node, sys::Access::ReadWrite);
+    sys::change_mode(node, mode)?;
+    Ok(opened?)
 }

@@ -2,6 +2,7 @@
 //!
 //! What authenticates is kept; what was synced is never cut off. Every settlement is recorded.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,8 @@ pub(super) struct Settling {
     lenient: AtomicBool,
     /// One file is settled at a time, and none while it is being looked up.
     turn: Mutex<()>,
+    /// A directory was moved while the sweep was under way: it may have gone where the sweep has been.
+    moved: AtomicBool,
     /// Settling is the mount's own doing, in the name of who mounted.
     mounter: kms::Caller,
 }
@@ -33,8 +36,14 @@ impl Settling {
         Self {
             lenient: AtomicBool::new(unclean),
             turn: Mutex::new(()),
+            moved: AtomicBool::new(false),
             mounter,
         }
+    }
+
+    /// A directory changes its place.
+    pub(super) fn note_moved_directory(&self) {
+        self.moved.store(true, Ordering::Release);
     }
 
     /// Whether the volume was left unclean and the sweep has not been through it.
@@ -72,6 +81,32 @@ impl FileSystem {
     /// # Errors
     /// The backing filesystem; what could not be settled stays for the next time.
     pub fn sweep(&self, keep_going: impl Fn() -> bool) -> Result<(), FsError> {
+        loop {
+            self.settling.moved.store(false, Ordering::Release);
+            let Some(unsettled) = self.sweep_once(&keep_going)? else {
+                return Ok(());
+            };
+            if self.settling.moved.load(Ordering::Acquire) {
+                continue;
+            }
+            if unsettled > 0 {
+                // Left for the next mount: until then these files say EIO, and lose nothing.
+                tracing::warn!(
+                    files = unsettled,
+                    "files whose keys are not to be had are not settled"
+                );
+                return Ok(());
+            }
+            self.settling.lenient.store(false, Ordering::Release);
+            self.guard.record_service("VolumeSettled", |event| event)?;
+            return Ok(());
+        }
+    }
+
+    /// Goes through the volume once: how many files could not be settled for want of their keys;
+    /// `None` when it was told to stop.
+    fn sweep_once(&self, keep_going: &impl Fn() -> bool) -> Result<Option<usize>, FsError> {
+        let mut unsettled = 0;
         let mut directories = vec![sys::reopen_directory(&*self.root()?)?];
         while let Some(directory) = directories.pop() {
             let mut names = Vec::new();
@@ -83,28 +118,29 @@ impl FileSystem {
             })?;
             for name in names {
                 if !keep_going() {
-                    return Ok(());
+                    return Ok(None);
                 }
-                let Some(_turn) = self.settling.turn() else {
-                    return Ok(());
-                };
+                let _turn = self.settling.turn.lock();
                 let Ok(node) = sys::open_node(&directory, &name) else {
                     continue;
                 };
                 let stat = sys::stat(&node)?;
                 match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory => directories.push(sys::reopen_directory(&node)?),
+                    FileType::Directory => match sys::reopen_directory(&node) {
+                        Ok(directory) => directories.push(directory),
+                        // An ordinary user's own directory that its mode closes even to them.
+                        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                        Err(error) => return Err(error.into()),
+                    },
                     // One that the kernel knows was settled when it was looked up.
                     FileType::RegularFile if self.inodes.find(&stat).is_none() => {
-                        self.settle(&node)?;
+                        unsettled += usize::from(!self.settle(&node)?);
                     }
                     _ => {}
                 }
             }
         }
-        self.settling.lenient.store(false, Ordering::Release);
-        self.guard.record_service("VolumeSettled", |event| event)?;
-        Ok(())
+        Ok(Some(unsettled))
     }
 
     /// The attributes of `node`, which is settled first if need be. The caller holds
@@ -119,15 +155,15 @@ impl FileSystem {
         Ok(sys::stat(node)?)
     }
 
-    /// Settles one file. One that cannot be (its header is gone, its key not to be had) is left as
-    /// it is: opening it says why.
-    fn settle(&self, node: &OwnedFd) -> Result<(), FsError> {
+    /// Settles one file; whether that is done. One that cannot be is left as it is, and opening it
+    /// says why: for good when its header is damaged, for now when its key is not to be had.
+    fn settle(&self, node: &OwnedFd) -> Result<bool, FsError> {
         let found = match self.find_out(node) {
-            Ok(None) => return Ok(()),
+            Ok(None) => return Ok(true),
             Ok(Some(found)) => found,
             Err(error @ (FsError::Integrity(_) | FsError::Key(_))) => {
                 tracing::warn!(%error, "a file could not be settled");
-                return Ok(());
+                return Ok(matches!(error, FsError::Integrity(_)));
             }
             Err(error) => return Err(error),
         };
@@ -157,7 +193,7 @@ impl FileSystem {
                 .parameter("backingLength", found.backing)
                 .parameter("length", length)
         })?;
-        Ok(())
+        Ok(true)
     }
 
     /// What is on disk, if it needs settling.

@@ -319,6 +319,22 @@ impl LockedVolume {
             .and_then(|record| open_directory_record(&keys.directories, &record).ok())
             .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
 
+        let log_name = format!("volume-{}", config.volume);
+        let log = audit::Log::open(
+            &services.audit,
+            &log_name,
+            services.durability,
+            services.anchor,
+        )?;
+        let origin = audit::Origin {
+            source: audit::Source::Kmsfs,
+            region: services.region.clone(),
+            account: services.account.clone(),
+        };
+        let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
+        let policy = TreePolicy::load(services.policy);
+        let guard = Guard::new(log, origin, volume_arn, policy, services.principals);
+        // The mark comes last: what fails until here leaves a clean volume clean.
         let left = mark(&self.control).map_err(io)?;
         let session = Session::generate();
         let fs = |source| VolumeError::Fs {
@@ -338,21 +354,6 @@ impl LockedVolume {
         };
         let journal = Arc::new(journal.map_err(io)?);
         let unclean = left.is_some();
-        let log_name = format!("volume-{}", config.volume);
-        let log = audit::Log::open(
-            &services.audit,
-            &log_name,
-            services.durability,
-            services.anchor,
-        )?;
-        let origin = audit::Origin {
-            source: audit::Source::Kmsfs,
-            region: services.region.clone(),
-            account: services.account.clone(),
-        };
-        let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
-        let policy = TreePolicy::load(services.policy);
-        let guard = Guard::new(log, origin, volume_arn, policy, services.principals);
         let root = self.root.try_clone().map_err(io)?;
         let filesystem = FileSystem {
             inodes: InodeTable::new(root, options.descriptors).map_err(io)?,

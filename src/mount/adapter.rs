@@ -349,7 +349,10 @@ impl Filesystem for Adapter {
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let flags = open_flags(flags.0);
         match self.serve("open", |fs| fs.open(caller(request), ino(number), flags)) {
-            Ok(opened) => reply.opened(FileHandle(opened.0), self.open_reply_flags()),
+            Ok(opened) if opened.uncached => {
+                reply.opened(FileHandle(opened.handle.0), FopenFlags::FOPEN_DIRECT_IO);
+            }
+            Ok(opened) => reply.opened(FileHandle(opened.handle.0), self.open_reply_flags()),
             Err(error) => reply.error(error),
         }
     }

@@ -219,3 +219,27 @@ fn a_header_from_another_file_is_refused() {
     let results = ["one", "two"].map(|name| fs::read(mount.path(name)));
     assert_eq!(results.iter().filter(|result| is_eio(result)).count(), 1);
 }
+
+#[test]
+fn a_file_written_in_one_go_has_no_holes_though_the_kernel_writes_it_back_in_any_order() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    let content: Vec<u8> = (0..24_u32 << 20).map(|i| (i / 4096) as u8 | 1).collect();
+    fs::write(mount.path("f"), &content).unwrap();
+    drop(mount);
+    let backing = volume.only_backing_file();
+    let header = home.json(["inspect".as_ref(), backing.as_os_str()]);
+    assert_eq!(header["sparse"], false, "{header}");
+
+    // So a block that is blanked behind the mount's back is damage, not a hole.
+    let file = fs::OpenOptions::new().write(true).open(&backing).unwrap();
+    file.write_all_at(&[0; 4136], 4096 + 5 * 4136).unwrap();
+    let mount = volume.mount();
+    let file = fs::File::open(mount.path("f")).unwrap();
+    let mut block = [0; 4096];
+    let error = file.read_exact_at(&mut block, 5 * 4096).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(5));
+    file.read_exact_at(&mut block, 400 * 4096).unwrap();
+    assert_eq!(block[..], content[400 * 4096..401 * 4096]);
+}

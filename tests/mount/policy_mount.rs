@@ -324,3 +324,58 @@ fn metadata_is_governed_by_modes_alone() {
     assert_eq!(ANN.can(&mount.point, "stat -c %s f; readlink s"), "5\nf\n");
     ANN.cannot(&mount.point, "cat f");
 }
+
+#[test]
+fn who_may_only_append_cannot_write_over_what_is_there() {
+    let home = Home::new();
+    let volume = home.volume("owner");
+    let mount = volume.mount();
+    open_modes(&mount);
+    ROOT.can(&mount.point, "umask 0; printf 'first\\n' > log");
+    let policy = document(&[
+        everything_for_root(),
+        allow(ANN, &json!("kmsfs:Append"), &json!("*")),
+    ]);
+    put_and_wait(&volume, &policy, "Append", || {
+        ANN.sh(&mount.point, "printf 'second\\n' >> log")
+            .status
+            .success()
+    });
+    // O_APPEND is taken off again with fcntl(2): the kernel does not tell the filesystem.
+    let forge = "python3 -c '
+import fcntl, os
+log = os.open(\"log\", os.O_WRONLY | os.O_APPEND)
+fcntl.fcntl(log, fcntl.F_SETFL, 0)
+os.pwrite(log, b\"FORGED\", 0)'";
+    ANN.cannot(&mount.point, forge);
+    let content = ROOT.can(&mount.point, "cat log");
+    assert!(content.starts_with("first\nsecond\n"), "{content}");
+}
+
+#[test]
+fn a_denied_subtree_is_not_freed_by_renaming_its_directory_or_removing_the_name() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    open_modes(&mount);
+    ROOT.can(
+        &mount.point,
+        "umask 0; mkdir hr; echo text > hr/pay; echo text > hr/list",
+    );
+    let policy = document(&[
+        json!({ "Sid": "Open", "Effect": "Allow", "Principal": "*", "Action": "kmsfs:*", "Resource": "*" }),
+        json!({ "Sid": "Closed", "Effect": "Deny", "Principal": { "AWS": ANN.arn() }, "Action": "kmsfs:Read",
+                "Resource": volume.arn("hr/*") }),
+    ]);
+    put_and_wait(&volume, &policy, "Deny", || {
+        !ANN.sh(&mount.point, "cat hr/pay").status.success()
+    });
+    ANN.cannot(&mount.point, "mv hr mine");
+    // An O_PATH descriptor outlives the name, and /proc opens the file anew by it.
+    let by_descriptor = "python3 -c '
+import os
+path = os.open(\"hr/pay\", os.O_PATH)
+os.unlink(\"hr/pay\")
+print(open(f\"/proc/self/fd/{path}\").read())'";
+    ANN.cannot(&mount.point, by_descriptor);
+}

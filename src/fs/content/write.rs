@@ -2,6 +2,9 @@
 
 use std::io;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
 
 use crate::format::{
     BLOCK_LEN, BlockBinding, BlockIndex, SEALED_BLOCK_LEN, SealedSpan, backing_len, seal_block,
@@ -54,8 +57,13 @@ impl Content {
             edge[wanted.in_block].copy_from_slice(source);
             seal_block(&self.keys.content, &mut binding, index, edge, sealed);
         }
-        state.unsynced = true;
         let offset = span.first.backing_offset();
+        if state.header.sparse && range.start < state.length {
+            // A hole takes space when it is written to: refused before anything is changed, since a
+            // block half written over zeros would be neither.
+            reserve(&self.file, offset.0, total as u64)?;
+        }
+        state.unsynced = true;
         if let Err(error) = slot.apply(&self.file, self.place, None, offset, total) {
             if length > state.length {
                 self.undo_growth(state, &edges);
@@ -63,6 +71,7 @@ impl Content {
             return Err(error.into());
         }
         state.length = length;
+        state.fill_gaps(&(span.first.0..span.first.0 + span.count));
         Ok(())
     }
 
@@ -128,5 +137,13 @@ impl Content {
         if let Err(error) = undone() {
             tracing::error!(file = %state.header.file, %error, "a failed write could not be undone");
         }
+    }
+}
+
+/// Reserves space, where the filesystem can: elsewhere the write says what is wrong.
+fn reserve(file: &OwnedFd, offset: u64, length: u64) -> io::Result<()> {
+    match sys::allocate(file, sys::Allocate::KeepSize, offset, length) {
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::OPNOTSUPP) => Ok(()),
+        other => other,
     }
 }
