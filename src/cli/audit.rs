@@ -26,19 +26,20 @@ pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliErro
 fn verify(access: &Access, arguments: &VerifyArgs) -> Result<Exit, CliError> {
     let home = access.look()?;
     let report = audit::verify(&home.audit_dir(), Some(&home.signing_public_key()))?;
+    let (exit, verdict) = match report.exit_code() {
+        0 => (Exit::Success, "intact"),
+        3 => (Exit::Tampered, "tampered"),
+        4 => (Exit::Truncated, "truncated"),
+        _ => (Exit::Unanchored, "unanchored"),
+    };
     if arguments.output.json {
-        output::json(&report);
+        output::json(&serde_json::json!({ "verdict": verdict, "logs": report.logs }));
     } else {
         for log in &report.logs {
             println!("{log}");
         }
     }
-    Ok(match report.exit_code() {
-        0 => Exit::Success,
-        3 => Exit::Tampered,
-        4 => Exit::Truncated,
-        _ => Exit::Unanchored,
-    })
+    Ok(exit)
 }
 
 fn query(access: &Access, arguments: QueryArgs) -> Result<Exit, CliError> {

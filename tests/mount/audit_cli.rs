@@ -58,6 +58,7 @@ fn an_untouched_log_is_intact() {
     let home = with_history();
     home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
     let report = home.json(["audit", "verify"]);
+    assert_eq!(report["verdict"], "intact");
     let logs = report["logs"].as_array().unwrap();
     assert_eq!(
         logs.len(),
