@@ -156,7 +156,7 @@ impl FileSystem {
     ///
     /// It is made in its place, so that the group and the default ACL of its parent come down as the
     /// backing filesystem does it, and gets its record next; a crash between leaves it empty and
-    /// without one, which [`FileSystem::parent`] mends.
+    /// without one, which its next use mends.
     ///
     /// # Errors
     /// Policy, or the backing filesystem.

@@ -1,7 +1,7 @@
 //! The filesystem: names, inodes, open files, policy and audit at every operation that DESIGN's table
 //! names. It knows nothing of FUSE and runs in a test without a mount.
 //!
-//! An operation here goes: who asks ([`guard`]) → may they → what is asked ([`inode`], [`content`]) →
+//! An operation here goes: who asks (`guard`) → may they → what is asked (`inode`, `content`) →
 //! it is recorded → the answer.
 
 mod attr;
