@@ -236,11 +236,11 @@ impl FileSystem {
             }
             Ok(())
         });
-        match removed {
+        match &removed {
             Ok(()) => remove_sidecar(&parent, &stored),
             Err(_) => restore_record(&descriptor, &record),
         }
-        removed
+        attempt.happened(removed)
     }
 }
 

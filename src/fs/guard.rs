@@ -333,6 +333,16 @@ impl<'a> Attempt<'a> {
         result
     }
 
+    /// Passes `result` on. What was recorded as about to happen, and then did not, is recorded too.
+    pub(super) fn happened<T>(&self, result: Result<T, FsError>) -> Result<T, FsError> {
+        if let Err(error) = &result {
+            self.guard
+                .log
+                .record(self.event().error("Failed", error.to_string()))?;
+        }
+        result
+    }
+
     fn event(&self) -> Event<'a> {
         self.event_named(self.name)
     }

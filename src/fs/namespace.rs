@@ -89,7 +89,8 @@ impl FileSystem {
         attempt.record(&allowed, |event| event)?;
         let sidecar = last_target_sidecar(node)?;
         let changing = self.inodes.changing_names();
-        sys::unlink(&*parent.descriptor, place.stored.entry())?;
+        let removed = sys::unlink(&*parent.descriptor, place.stored.entry());
+        attempt.happened(removed.map_err(FsError::from))?;
         place.forget();
         drop(changing);
         remove_sidecar(&parent, &place.stored);
@@ -122,7 +123,9 @@ impl FileSystem {
         }
 
         write_sidecar(&to_parent, &to.stored)?;
-        let replaced = make_way(source, &to, mode)?;
+        let source_target = Target::path(from_parent.path_of(from.name)?);
+        let attempt = self.guard.attempt("Rename", &who, &source_target);
+        let replaced = attempt.happened(make_way(source, &to, mode))?;
         let sidecar = match (&to.node, mode) {
             (Some(victim), RenameMode::Replace | RenameMode::Whiteout) => {
                 last_target_sidecar(victim)?
@@ -145,7 +148,7 @@ impl FileSystem {
             if to.node.is_none() {
                 remove_sidecar(&to_parent, &to.stored);
             }
-            return Err(error.into());
+            return attempt.happened(Err(error.into()));
         }
         self.remove_target_sidecar(sidecar);
         let same_node = to

@@ -400,3 +400,19 @@ fn copy_all(from: &Path, to: &Path) {
         fs::copy(&path, to.join(path.file_name().unwrap())).unwrap();
     }
 }
+
+#[test]
+fn a_rename_that_fails_is_recorded_as_failed() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    fs::create_dir(mount.path("one")).unwrap();
+    fs::create_dir_all(mount.path("two/full")).unwrap();
+    let error = fs::rename(mount.path("one"), mount.path("two")).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty);
+    drop(mount);
+    let records = home.audit_records();
+    let failed =
+        |record: &&Value| record["eventName"] == "Rename" && record["errorCode"] == "Failed";
+    assert_eq!(records.iter().filter(failed).count(), 1, "{records:#?}");
+}
