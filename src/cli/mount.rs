@@ -149,6 +149,7 @@ fn attach_options(options: &MountOptions) -> AttachOptions {
 fn log_to_stderr() {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
+        .log_internal_errors(false)
         .with_env_filter(filter());
     // A second one would be refused: there is none.
     let _ = log.try_init();
@@ -167,6 +168,7 @@ fn log_to_file(access: &Access) {
     let log = tracing_subscriber::fmt()
         .with_ansi(false)
         .with_writer(std::sync::Mutex::new(file))
+        .log_internal_errors(false)
         .with_env_filter(filter());
     let _ = log.try_init();
 }

@@ -1,5 +1,7 @@
 //! Printing: tables for people, JSON for programs.
 
+use std::io::Write as _;
+
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
@@ -62,7 +64,8 @@ pub(super) fn be_quiet_about_a_closed_pipe() {
             .payload_as_str()
             .is_some_and(|message| message.starts_with(CLOSED_PIPE))
         {
-            eprintln!("kmsfs: {info}");
+            // Nobody may be reading: that is no second panic.
+            let _ = writeln!(std::io::stderr(), "kmsfs: {info}");
             tracing::error!(%info, "panic");
         }
     }));

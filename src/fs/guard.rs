@@ -193,6 +193,28 @@ impl Guard {
         Ok(self.log.record(with(event))?)
     }
 
+    /// Passes `result` on, and records an integrity failure that came up at `inode` outside of an
+    /// operation that asks policy.
+    pub(super) fn noticed<T>(
+        &self,
+        operation: &'static str,
+        inode: &Inode,
+        result: Result<T, FsError>,
+    ) -> Result<T, FsError> {
+        if let Err(error @ FsError::Integrity(_)) = &result {
+            let target = Target::of(inode);
+            tracing::error!(path = %escaped(&target.path), %error, "integrity failure");
+            let event = Event::new(&self.origin, "IntegrityFailure", service())
+                .resource(&*self.volume_arn, "AWS::KMSFS::Volume")
+                .path(&target.path)
+                .parameter("operation", operation)
+                .error("IntegrityFailure", error.to_string())
+                .administration();
+            self.log.record(event)?;
+        }
+        result
+    }
+
     /// Writes a last checkpoint.
     pub(super) fn checkpoint(&self) -> Result<(), FsError> {
         Ok(self.log.checkpoint()?)

@@ -341,7 +341,9 @@ impl FileSystem {
     /// # Errors
     /// An integrity failure.
     pub fn read_link(&self, ino: Ino) -> Result<Vec<u8>, FsError> {
-        self.read_target(&*self.inodes.get(ino)?)
+        let inode = self.inodes.get(ino)?;
+        self.guard
+            .noticed("ReadLink", &inode, self.read_target(&inode))
     }
 
     pub(super) fn read_target(&self, inode: &Inode) -> Result<Vec<u8>, FsError> {

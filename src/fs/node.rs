@@ -50,7 +50,8 @@ impl FileSystem {
             return Err(Errno::NOTDIR.into());
         }
         let descriptor = self.inodes.descriptor(&inode)?;
-        let id = self.directory_id(&inode, &descriptor)?;
+        let id = self.directory_id(&inode, &descriptor);
+        let id = self.guard.noticed("DirectoryRecord", &inode, id)?;
         Ok(Parent {
             inode,
             descriptor,

@@ -195,14 +195,19 @@ impl Volume {
             source,
         };
         let path = backing.join(CONTROL_DIRECTORY).join(LOCK);
-        let mut lock = File::options()
+        let opened = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+            .open(&path);
+        let mut lock = match opened {
+            // A volume on a read-only filesystem can be mounted read-only: a lock needs no writing.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+            other => other,
+        }
+        .map_err(io)?;
         let deadline = Instant::now() + LOCK_PATIENCE;
         loop {
             match flock(&lock, FlockOperation::NonBlockingLockExclusive) {

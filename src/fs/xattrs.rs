@@ -36,11 +36,16 @@ impl FileSystem {
     /// `ENODATA` when there is none; an integrity failure.
     pub fn get_xattr(&self, ino: Ino, name: &str) -> Result<Vec<u8>, FsError> {
         let inode = self.inodes.get(ino)?;
-        let descriptor = self.inodes.descriptor(&inode)?;
+        self.guard
+            .noticed("GetXattr", &inode, self.xattr(&inode, name))
+    }
+
+    fn xattr(&self, inode: &Inode, name: &str) -> Result<Vec<u8>, FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
         if ACLS.contains(&name) {
             return Ok(sys::get_xattr(&*descriptor, name)?);
         }
-        let Some(binding) = self.binding_if_any(&inode, &descriptor)? else {
+        let Some(binding) = self.binding_if_any(inode, &descriptor)? else {
             return Err(Errno::NODATA.into());
         };
         let stored = stored_name(&self.keys.xattrs, binding, name)?;
@@ -54,7 +59,12 @@ impl FileSystem {
     /// An integrity failure, or the backing filesystem.
     pub fn list_xattrs(&self, ino: Ino) -> Result<Vec<u8>, FsError> {
         let inode = self.inodes.get(ino)?;
-        let descriptor = self.inodes.descriptor(&inode)?;
+        self.guard
+            .noticed("ListXattrs", &inode, self.xattr_names(&inode))
+    }
+
+    fn xattr_names(&self, inode: &Inode) -> Result<Vec<u8>, FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
         let stored = sys::list_xattrs(&*descriptor)?;
         let mut binding = None;
         let mut names = Vec::new();
@@ -71,7 +81,7 @@ impl FileSystem {
             }
             let binding = match binding {
                 Some(binding) => binding,
-                None => *binding.insert(self.binding(&inode, &descriptor)?),
+                None => *binding.insert(self.binding(inode, &descriptor)?),
             };
             let name =
                 open_xattr_name(&self.keys.xattrs, binding, stored).map_err(|_| Damage::Xattr)?;
