@@ -100,8 +100,8 @@ echo "$found"
 ((found == 0)) || die "the backing directory contains plaintext"
 file=$(find "$vault" -type f -size +8k -not -path '*/.kmsfs*' -print -quit)
 show kmsfs inspect "$file"
-typed "tail -c +4097 FILE | head -c 64 | od -A n -t x1z"
-tail -c +4097 "$file" | head -c 64 | od -A n -t x1z
+typed "od -A d -t x1z -j 4096 -N 64 FILE"
+od -A d -t x1z -j 4096 -N 64 "$file"
 
 secret=$(find "$plain/tree" -type f -size -4k -print -quit)
 if ((EUID == 0)); then
