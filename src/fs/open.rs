@@ -285,7 +285,14 @@ impl FileSystem {
         }
         let Open { content, .. } = std::mem::take(&mut *open);
         match content {
-            Some(content) if !self.options.read_only => content.settle_header(),
+            Some(content) if !self.options.read_only => {
+                content.settle_header().inspect_err(|error| {
+                    // What was written is there; only its length is told wrong, until it is settled.
+                    let file = content.header().file;
+                    tracing::error!(%file, %error, "a header could not be brought up to date");
+                    self.settling.need();
+                })
+            }
             _ => Ok(()),
         }
     }

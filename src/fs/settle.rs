@@ -23,6 +23,8 @@ use super::{Damage, FileSystem, FsError};
 /// Whether files may have to be settled.
 pub(super) struct Settling {
     lenient: AtomicBool,
+    /// A header of this mount's own could not be written. Stays: no sweep of this mount mends it.
+    header_left: AtomicBool,
     /// One file is settled at a time, and none while it is being looked up.
     turn: Mutex<()>,
     /// A directory was moved while the sweep was under way: it may have gone where the sweep has been.
@@ -35,10 +37,16 @@ impl Settling {
     pub(super) fn new(unclean: bool, mounter: kms::Caller) -> Self {
         Self {
             lenient: AtomicBool::new(unclean),
+            header_left: AtomicBool::new(false),
             turn: Mutex::new(()),
             moved: AtomicBool::new(false),
             mounter,
         }
+    }
+
+    /// A file's header was left out of date: the volume keeps its mark, and the next mount settles it.
+    pub(super) fn need(&self) {
+        self.header_left.store(true, Ordering::Release);
     }
 
     /// A directory changes its place.
@@ -48,7 +56,7 @@ impl Settling {
 
     /// Whether the volume was left unclean and the sweep has not been through it.
     pub(super) fn is_lenient(&self) -> bool {
-        self.lenient.load(Ordering::Acquire)
+        self.lenient.load(Ordering::Acquire) || self.header_left.load(Ordering::Acquire)
     }
 
     /// Held from a file's settlement until its inode is known, so that the sweep does not touch a
