@@ -174,16 +174,17 @@ impl Keyring {
         Ok(keys)
     }
 
-    /// The keys of a file that the mount settles on its own account, before anybody opens it.
+    /// The keys of a file for the volume's upkeep, settling and checking, which opens it for nobody:
+    /// in the name of `keeper`, who mounts or checks.
     ///
     /// # Errors
     /// [`KeyringError`].
-    pub fn unwrap_to_settle(
+    pub fn unwrap_for_upkeep(
         &self,
-        mounter: &Caller,
+        keeper: &Caller,
         header: &Header,
     ) -> Result<Arc<FileKeys>, KeyringError> {
-        Ok(Arc::new(FileKeys::new(&self.decrypt(mounter, header)?)))
+        Ok(Arc::new(FileKeys::new(&self.decrypt(keeper, header)?)))
     }
 
     fn decrypt(&self, caller: &Caller, header: &Header) -> Result<SecretKey, KeyringError> {

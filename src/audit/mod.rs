@@ -21,6 +21,7 @@ mod checkpoint;
 mod event;
 mod evidence;
 mod files;
+mod generations;
 mod head;
 mod identity;
 mod json;
@@ -43,6 +44,7 @@ use std::path::{Path, PathBuf};
 
 pub use checkpoint::{Anchor, Anchored, Head, signed_message};
 pub use event::{Event, Origin, Outcome, Refusal, Source};
+pub use generations::{Left, generations};
 pub use identity::{Identity, IdentityKind, Process};
 pub use log::{Durability, Log, Recorded};
 pub use query::{Filter, Query, query};

@@ -55,11 +55,20 @@ struct State {
     has_holes: bool,
     /// Blocks were written since the last sync.
     unsynced: bool,
+    /// Blocks were written since the header was. A header's generation stands for the content too:
+    /// the audit log's record of it tells a file that was put back from the one that was left.
+    changed: bool,
 }
 
 impl State {
     fn is_stale(&self) -> bool {
-        self.header.length != self.length || self.header.sparse != self.is_sparse()
+        self.changed || self.header.length != self.length || self.header.sparse != self.is_sparse()
+    }
+
+    /// Blocks are about to change.
+    fn touch(&mut self) {
+        self.unsynced = true;
+        self.changed = true;
     }
 
     fn is_sparse(&self) -> bool {
@@ -112,6 +121,7 @@ impl Content {
             length,
             gaps: Vec::new(),
             unsynced: false,
+            changed: false,
         });
         Ok(Self {
             file,
@@ -248,7 +258,7 @@ impl Content {
             whole.first.backing_offset().0,
             whole.sealed_len(state.length) as u64,
         )?;
-        state.unsynced = true;
+        state.touch();
         self.write_zeros(&mut state, range.start..whole_start)?;
         self.write_zeros(&mut state, whole_end..range.end)
     }
@@ -266,27 +276,31 @@ impl Content {
         }
     }
 
-    /// Makes data and header durable. Others read and write meanwhile.
-    pub(super) fn sync(&self) -> Result<(), FsError> {
+    /// Makes data and header durable. Others read and write meanwhile. Returns the header, if that is a
+    /// new one.
+    pub(super) fn sync(&self) -> Result<Option<Header>, FsError> {
         let _turn = self.syncing.lock();
         let mut state = self.state.write();
+        let mut written = None;
         if state.is_stale() || !state.header.synced {
             self.write_header(&mut state, |header| header.synced = true)?;
             state.unsynced = true;
+            written = Some(state.header.clone());
         }
         if !std::mem::take(&mut state.unsynced) {
-            return Ok(());
+            return Ok(None);
         }
         drop(state);
         sys::sync_data(&self.file).map_err(|error| {
             let mut state = self.state.write();
             state.unsynced = true;
             state.header.synced = false;
-            error.into()
-        })
+            error
+        })?;
+        Ok(written)
     }
 
-    /// Writes the header if it no longer tells the length. Due before the last handle goes.
+    /// Writes the header if the file was changed since. Due before the last handle goes.
     pub(super) fn settle_header(&self) -> Result<(), FsError> {
         let mut state = self.state.write();
         if state.is_stale() {
@@ -319,7 +333,7 @@ impl Content {
             self.mark_sparse(state)?;
             sys::truncate(&self.file, backing_len(length)?.0)?;
             state.length = length;
-            state.unsynced = true;
+            state.touch();
         }
         Ok(())
     }
@@ -358,7 +372,7 @@ impl Content {
             )?;
         }
         state.length = length;
-        state.unsynced = true;
+        state.touch();
         // What was skipped beyond the new end is gone, and with all blocks all holes.
         let end = last.0 + u64::from(keep > 0);
         state
@@ -406,6 +420,7 @@ impl Content {
         sys::write_at(&self.file, &copy, slot.offset())?;
         state.header = header;
         state.slot = slot;
+        state.changed = false;
         sys::restore_times(&self.file, &before)?;
         Ok(())
     }

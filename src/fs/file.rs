@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::audit::Event;
+use crate::format::Header;
 use crate::sys;
 
 use super::caller::{Caller, Who};
@@ -138,8 +140,14 @@ impl FileSystem {
             attempt.finish(content.set_length(length))?;
             self.drop_privileges(who, inode)
         };
+        let before = content.header().generation;
         let result = cut();
         self.let_go(inode)?;
+        let header = content.header();
+        if header.generation > before {
+            let closing = self.guard.attempt("Close", who, &target);
+            closing.record_use(|event| state_of(&header, event))?;
+        }
         result
     }
 
@@ -189,10 +197,17 @@ impl FileSystem {
             self.sync_names(&link.parent)?;
         }
         if self.options.read_only {
-            Ok(())
-        } else {
-            handle.content.sync()
+            return Ok(());
         }
+        if let Some(header) = handle.content.sync()? {
+            let attempt = self.guard.attempt("Sync", &handle.who, &handle.target);
+            let recorded = attempt.record_use(|event| state_of(&header, event));
+            // It is on disk, and that is what was asked for.
+            if let Err(error) = recorded {
+                tracing::error!(%error, "an fsync could not be recorded");
+            }
+        }
+        Ok(())
     }
 
     /// Makes durable what this mount made to find the names of `directory` and above again.
@@ -228,8 +243,7 @@ impl FileSystem {
         let closed = self.let_go(&handle.inode);
         let attempt = self.guard.attempt("Close", &handle.who, &handle.target);
         attempt.record_use(|event| {
-            event
-                .file_id(handle.content.header().file.to_string())
+            state_of(&handle.content.header(), event)
                 .parameter("bytesRead", handle.read.load(Ordering::Relaxed))
                 .parameter("bytesWritten", handle.written.load(Ordering::Relaxed))
                 .read_only()
@@ -260,6 +274,14 @@ impl FileSystem {
             Ok(sys::change_mode(&*descriptor, kept)?)
         }
     }
+}
+
+/// Which state of which file `header` says is on disk, for a record.
+fn state_of<'a>(header: &Header, event: Event<'a>) -> Event<'a> {
+    event
+        .file_id(header.file.to_string())
+        .parameter("generation", header.generation)
+        .parameter("length", header.length)
 }
 
 /// What `fallocate(2)` is asked for.

@@ -197,6 +197,7 @@ impl FileSystem {
         self.guard.record_service("FileSettled", |event| {
             event
                 .file_id(header.file.to_string())
+                .parameter("generation", header.generation)
                 .parameter("headerLength", found.header.length)
                 .parameter("backingLength", found.backing)
                 .parameter("length", length)
@@ -214,7 +215,7 @@ impl FileSystem {
         }
         let keys = self
             .keyring
-            .unwrap_to_settle(&self.settling.mounter, newest.unverified())?;
+            .unwrap_for_upkeep(&self.settling.mounter, newest.unverified())?;
         let header = newest
             .authenticate(&keys.header)
             .map_err(|_| Damage::ForgedHeader)?;

@@ -492,16 +492,22 @@ impl FileSystem {
                 .into_iter()
                 .filter_map(|handle| self.close(handle).err()),
         );
-        if !self.options.read_only {
-            // A volume with files still to be settled, or one not made durable, stays marked.
-            let left = if failures.is_empty() && !self.settling.is_lenient() {
+        // A volume with files still to be settled, or one not made durable, stays marked.
+        let mut clean = failures.is_empty() && !self.settling.is_lenient();
+        if self.options.read_only {
+            clean &= mark(&self.volume.control).is_ok_and(|mark| mark.is_none());
+        } else {
+            let left = if clean {
                 self.volume.mark_clean()
             } else {
                 sys::sync_filesystem(&self.volume.root)
             };
+            clean &= left.is_ok();
             failures.extend(left.err().map(FsError::from));
         }
-        let recorded = self.guard.record_service("Unmount", |event| event);
+        let recorded = self
+            .guard
+            .record_service("Unmount", |event| event.parameter("clean", clean));
         failures.extend(recorded.err());
         failures.extend(self.guard.checkpoint().err());
         for error in &failures {

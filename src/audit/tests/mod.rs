@@ -3,6 +3,7 @@
 mod attacks;
 mod crashes;
 mod full_disk;
+mod generations;
 mod reading;
 mod writing;
 

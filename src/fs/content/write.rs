@@ -63,7 +63,7 @@ impl Content {
             // block half written over zeros would be neither.
             reserve(&self.file, offset.0, total as u64)?;
         }
-        state.unsynced = true;
+        state.touch();
         if let Err(error) = slot.apply(&self.file, self.place, None, offset, total) {
             if length > state.length {
                 self.undo_growth(state, &edges);
