@@ -16,7 +16,7 @@ use super::caller::{Caller, Who};
 use super::directory::{empty_directory, restore_record};
 use super::guard::{Action, Target};
 use super::inode::{Inode, InodeTable};
-use super::node::{Parent, read_small, remove_sidecar, write_sidecar};
+use super::node::{Parent, is_absent, read_small, remove_sidecar, write_sidecar};
 use super::open::mode_for;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
@@ -351,9 +351,7 @@ impl FileSystem {
         let sidecar = match target_sidecar(&link) {
             None => None,
             Some(name) => match read_small(self.volume.links(), name, TARGET_MAX + 64) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    return Err(Damage::Target.into());
-                }
+                Err(error) if is_absent(&error) => return Err(Damage::Target.into()),
                 other => Some(other?),
             },
         };

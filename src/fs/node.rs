@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::format::{
@@ -68,9 +69,7 @@ impl FileSystem {
     pub(super) fn long_name(&self, parent: &Parent, entry: &str) -> Result<Vec<u8>, FsError> {
         let sidecar = format!("{entry}{LONG_SIDECAR_SUFFIX}");
         let contents = match read_small(&*parent.descriptor, &sidecar, SIDECAR_MAX) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(Damage::Name.into());
-            }
+            Err(error) if is_absent(&error) => return Err(Damage::Name.into()),
             other => other?,
         };
         open_long_name(&self.keys.names, &parent.id, entry, &contents)
@@ -96,6 +95,9 @@ impl FileSystem {
             Ok(record) => self.open_record(descriptor, &record)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.replace_lost_record(descriptor)?
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(Damage::DirectoryRecord.into());
             }
             Err(error) => return Err(error.into()),
         };
@@ -141,13 +143,33 @@ pub(super) fn is_empty_directory(descriptor: &OwnedFd) -> Result<bool, FsError> 
     Ok(empty)
 }
 
-/// The content of the small file `name`, at most `limit` bytes of it.
+/// The content of the small file `name`, at most `limit` bytes of it. Anything but a regular file is
+/// none of ours: `InvalidData`.
 pub(super) fn read_small(parent: impl AsFd, name: &str, limit: usize) -> io::Result<Vec<u8>> {
-    let file = sys::open_node_path(parent, name, sys::Access::Read)?;
+    let not_a_file = || io::Error::new(io::ErrorKind::InvalidData, "not a regular file");
+    let file = match sys::open_node_path(parent, name, sys::Access::Read) {
+        Err(error) => match Errno::from_io_error(&error) {
+            // A symbolic link, a socket.
+            Some(Errno::LOOP | Errno::NXIO) => return Err(not_a_file()),
+            _ => return Err(error),
+        },
+        Ok(file) => file,
+    };
+    if FileType::from_raw_mode(sys::stat(&file)?.st_mode) != FileType::RegularFile {
+        return Err(not_a_file());
+    }
     let mut contents = vec![0; limit];
     let read = sys::read_up_to(&file, &mut contents, 0)?;
     contents.truncate(read);
     Ok(contents)
+}
+
+/// Whether [`read_small`] found no file: nothing, or something else in its place.
+pub(super) fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+    )
 }
 
 /// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
