@@ -291,11 +291,10 @@ impl Content {
             return Ok(None);
         }
         drop(state);
-        sys::sync_data(&self.file).map_err(|error| {
+        sys::sync_data(&self.file).inspect_err(|_| {
             let mut state = self.state.write();
             state.unsynced = true;
             state.header.synced = false;
-            error
         })?;
         Ok(written)
     }
