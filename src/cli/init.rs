@@ -48,6 +48,7 @@ pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliErro
         Some(key) => {
             let request = DescribeKeyRequest {
                 key_id: key.clone(),
+                ..Default::default()
             };
             opened
                 .service

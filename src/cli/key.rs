@@ -51,6 +51,7 @@ impl Opened {
     fn describe(&self, key: &str) -> Result<KeyMetadata, CliError> {
         let request = DescribeKeyRequest {
             key_id: key.to_owned(),
+            ..Default::default()
         };
         Ok(self
             .service

@@ -37,11 +37,11 @@ impl Who {
     /// The caller as the key service sees it: this mount asks on its behalf.
     pub(super) fn for_key_service(&self) -> kms::Caller {
         kms::Caller {
-            principal: self.principal.clone(),
             uid: Some(self.caller.uid),
             via_kmsfs: true,
             shared_event_id: Some(self.shared_event.clone()),
             pid: Some(self.caller.pid),
+            ..kms::Caller::new(self.principal.clone())
         }
     }
 }

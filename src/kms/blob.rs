@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! offset  bytes
-//!  0       1     format version: 1
+//!  0       1     format version: 1; 2 if the key is a multi-Region key, whose blobs open in every Region
 //!  1      16     key id
 //! 17       4     key version, big-endian: which of the key's materials encrypted it
 //! 21      32     salt  ┐
@@ -18,11 +18,13 @@ use zeroize::Zeroizing;
 use super::{
     api::{CiphertextBlob, EncryptionContext},
     envelope::{self, Purpose},
-    material::{KeyVersion, Material},
+    material::KeyVersion,
     name::KeyId,
 };
+use crate::crypto::SecretKey;
 
 const VERSION: u8 = 1;
+const VERSION_MULTI_REGION: u8 = 2;
 const KEY_ID: std::ops::Range<usize> = 1..1 + KeyId::LEN;
 const KEY_VERSION: std::ops::Range<usize> = KEY_ID.end..KEY_ID.end + 4;
 const HEADER: usize = KEY_VERSION.end;
@@ -41,32 +43,36 @@ pub(super) struct Unverified<'a> {
     envelope: &'a [u8],
 }
 
-/// Encrypts `plaintext` under `material` of the key `key_id`, bound to `context`.
+/// Encrypts `plaintext` under `secret`, which is `version` of the key `key_id`, bound to `context`.
 pub(super) fn seal(
     key_id: KeyId,
-    material: &Material,
+    (version, secret): (KeyVersion, &SecretKey),
     context: &EncryptionContext,
     plaintext: &[u8],
 ) -> CiphertextBlob {
     let mut salt = [0; envelope::SALT];
     crate::crypto::random::fill(&mut salt);
-    seal_with_salt(key_id, material, context, plaintext, &salt)
+    seal_with_salt(key_id, (version, secret), context, plaintext, &salt)
 }
 
 fn seal_with_salt(
     key_id: KeyId,
-    material: &Material,
+    (version, secret): (KeyVersion, &SecretKey),
     context: &EncryptionContext,
     plaintext: &[u8],
     salt: &[u8; envelope::SALT],
 ) -> CiphertextBlob {
     let mut blob = Vec::with_capacity(HEADER + plaintext.len() + envelope::OVERHEAD);
-    blob.push(VERSION);
+    blob.push(if key_id.is_multi_region() {
+        VERSION_MULTI_REGION
+    } else {
+        VERSION
+    });
     blob.extend_from_slice(key_id.as_bytes());
-    blob.extend_from_slice(&material.version().0.to_be_bytes());
+    blob.extend_from_slice(&version.0.to_be_bytes());
     let associated = associated_data(&blob, context);
     envelope::seal_with_salt(
-        material.secret(),
+        secret,
         Purpose::BLOB,
         salt,
         &associated,
@@ -79,12 +85,17 @@ fn seal_with_salt(
 /// Reads the header of what claims to be a blob. `None`: it is none of ours.
 pub(super) fn parse(blob: &CiphertextBlob) -> Option<Unverified<'_>> {
     let blob = &blob.0[..];
-    if blob.len() < HEADER + envelope::OVERHEAD || blob[0] != VERSION {
+    if blob.len() < HEADER + envelope::OVERHEAD {
         return None;
     }
+    let multi_region = match blob[0] {
+        VERSION => false,
+        VERSION_MULTI_REGION => true,
+        _ => return None,
+    };
     let (header, envelope) = blob.split_at(HEADER);
     Some(Unverified {
-        key_id: KeyId::from_bytes(header[KEY_ID].try_into().ok()?),
+        key_id: KeyId::from_bytes(multi_region, header[KEY_ID].try_into().ok()?),
         key_version: KeyVersion(u32::from_be_bytes(header[KEY_VERSION].try_into().ok()?)),
         header,
         envelope,
@@ -92,14 +103,14 @@ pub(super) fn parse(blob: &CiphertextBlob) -> Option<Unverified<'_>> {
 }
 
 impl Unverified<'_> {
-    /// The plaintext, if `material` encrypted exactly this under exactly `context`.
+    /// The plaintext, if `secret` encrypted exactly this under exactly `context`.
     pub(super) fn open(
         &self,
-        material: &Material,
+        secret: &SecretKey,
         context: &EncryptionContext,
     ) -> Option<Zeroizing<Vec<u8>>> {
         let associated = associated_data(self.header, context);
-        envelope::open(material.secret(), Purpose::BLOB, &associated, self.envelope).ok()
+        envelope::open(secret, Purpose::BLOB, &associated, self.envelope).ok()
     }
 }
 

@@ -73,6 +73,39 @@ pub enum KmsError {
     /// A parameter is outside its limits.
     #[error("ValidationException: {0}")]
     Validation(String),
+    /// Another change of the key is under way.
+    #[error("ConflictException: {0}")]
+    Conflict(String),
+    /// The import token is older than 24 hours.
+    #[error("ExpiredImportTokenException: {0}")]
+    ExpiredImportToken(String),
+    /// The material to import is not what the key needs.
+    #[error("IncorrectKeyMaterialException: {0}")]
+    IncorrectKeyMaterial(String),
+    /// The alias name is not valid.
+    #[error("InvalidAliasNameException: {0}")]
+    InvalidAliasName(String),
+    /// No such grant.
+    #[error("InvalidGrantIdException: {0}")]
+    InvalidGrantId(String),
+    /// The grant token is not valid.
+    #[error("InvalidGrantTokenException: {0}")]
+    InvalidGrantToken(String),
+    /// The import token is not valid, or for another key.
+    #[error("InvalidImportTokenException: {0}")]
+    InvalidImportToken(String),
+    /// The message authentication code does not verify.
+    #[error("KMSInvalidMacException: {0}")]
+    InvalidMac(String),
+    /// The signature does not verify.
+    #[error("KMSInvalidSignatureException: {0}")]
+    InvalidSignature(String),
+    /// The key cannot be reached at the moment.
+    #[error("KeyUnavailableException: {0}")]
+    KeyUnavailable(String),
+    /// Too many requests at once; ask again later.
+    #[error("ThrottlingException: {0}")]
+    Throttling(String),
     /// The key service that owns the home did not answer within its time limit.
     #[error("{0}")]
     Unreachable(String),
@@ -102,6 +135,17 @@ impl KmsError {
             Self::UnknownOperation(_) => "UnknownOperationException",
             Self::Unsupported(_) => "UnsupportedOperationException",
             Self::Validation(_) => "ValidationException",
+            Self::Conflict(_) => "ConflictException",
+            Self::ExpiredImportToken(_) => "ExpiredImportTokenException",
+            Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
+            Self::InvalidAliasName(_) => "InvalidAliasNameException",
+            Self::InvalidGrantId(_) => "InvalidGrantIdException",
+            Self::InvalidGrantToken(_) => "InvalidGrantTokenException",
+            Self::InvalidImportToken(_) => "InvalidImportTokenException",
+            Self::InvalidMac(_) => "KMSInvalidMacException",
+            Self::InvalidSignature(_) => "KMSInvalidSignatureException",
+            Self::KeyUnavailable(_) => "KeyUnavailableException",
+            Self::Throttling(_) => "ThrottlingException",
             Self::Unreachable(_) => "DependencyTimeoutException",
         }
     }
@@ -129,6 +173,17 @@ impl KmsError {
             | Self::UnknownOperation(message)
             | Self::Unsupported(message)
             | Self::Validation(message)
+            | Self::Conflict(message)
+            | Self::ExpiredImportToken(message)
+            | Self::IncorrectKeyMaterial(message)
+            | Self::InvalidAliasName(message)
+            | Self::InvalidGrantId(message)
+            | Self::InvalidGrantToken(message)
+            | Self::InvalidImportToken(message)
+            | Self::InvalidMac(message)
+            | Self::InvalidSignature(message)
+            | Self::KeyUnavailable(message)
+            | Self::Throttling(message)
             | Self::Unreachable(message) => message,
         }
     }
@@ -136,7 +191,7 @@ impl KmsError {
     /// The HTTP status the API answers with: 500 for the service's own failures, else 400.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Internal(_) => 500,
+            Self::Internal(_) | Self::KeyUnavailable(_) => 500,
             Self::Unreachable(_) => 503,
             _ => 400,
         }
@@ -166,6 +221,17 @@ impl KmsError {
             "UnknownOperationException" => Self::UnknownOperation(message),
             "UnsupportedOperationException" => Self::Unsupported(message),
             "ValidationException" => Self::Validation(message),
+            "ConflictException" => Self::Conflict(message),
+            "ExpiredImportTokenException" => Self::ExpiredImportToken(message),
+            "IncorrectKeyMaterialException" => Self::IncorrectKeyMaterial(message),
+            "InvalidAliasNameException" => Self::InvalidAliasName(message),
+            "InvalidGrantIdException" => Self::InvalidGrantId(message),
+            "InvalidGrantTokenException" => Self::InvalidGrantToken(message),
+            "InvalidImportTokenException" => Self::InvalidImportToken(message),
+            "KMSInvalidMacException" => Self::InvalidMac(message),
+            "KMSInvalidSignatureException" => Self::InvalidSignature(message),
+            "KeyUnavailableException" => Self::KeyUnavailable(message),
+            "ThrottlingException" => Self::Throttling(message),
             "DependencyTimeoutException" => Self::Unreachable(message),
             unknown => Self::Internal(format!("{unknown}: {message}")),
         }
@@ -205,6 +271,17 @@ mod tests {
             KmsError::UnknownOperation(text()),
             KmsError::Unsupported(text()),
             KmsError::Validation(text()),
+            KmsError::Conflict(text()),
+            KmsError::ExpiredImportToken(text()),
+            KmsError::IncorrectKeyMaterial(text()),
+            KmsError::InvalidAliasName(text()),
+            KmsError::InvalidGrantId(text()),
+            KmsError::InvalidGrantToken(text()),
+            KmsError::InvalidImportToken(text()),
+            KmsError::InvalidMac(text()),
+            KmsError::InvalidSignature(text()),
+            KmsError::KeyUnavailable(text()),
+            KmsError::Throttling(text()),
             KmsError::Unreachable(text()),
         ];
         for error in all {

@@ -24,7 +24,7 @@ use super::{
     HomeError, KeyService,
     home_file::HomeFile,
     lock::LockFile,
-    name::Place,
+    name::{NoRegion, Place},
     owner::Owner,
     principals::Principals,
     seal::{PassphraseCost, Unlock},
@@ -64,21 +64,12 @@ impl HomeSettings {
                 "the account id {account:?} is not 12 digits"
             )));
         }
-        // The pattern of RegionType in the API: ([a-z]+-){2,3}\d+
-        let mut parts = region.split('-').rev();
-        let number = parts.next().unwrap_or_default();
-        let words: Vec<&str> = parts.collect();
-        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
-        if !digits || !matches!(words.len(), 2 | 3) || !words.iter().all(word) || region.len() > 32
-        {
-            return Err(HomeError::Settings(format!(
-                "{region:?} is not the name of a Region, such as us-east-1"
-            )));
-        }
+        let region = region
+            .parse()
+            .map_err(|error: NoRegion| HomeError::Settings(error.to_string()))?;
         Ok(Place {
             account: account.clone(),
-            region: region.clone(),
+            region,
         })
     }
 }
@@ -238,7 +229,7 @@ impl Home {
 
     /// The Region in the home's ARNs.
     pub fn region(&self) -> &str {
-        &self.inner.place.region
+        self.inner.place.region.as_str()
     }
 
     /// The administrator: the user who owns the directory. His built-in identity policy allows

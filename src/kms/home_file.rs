@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     HomeError,
-    name::Place,
+    name::{Place, Region},
     seal::{Bytes, PassphraseCost, Seal, Unlock},
 };
 use crate::crypto::SecretKey;
@@ -50,11 +50,11 @@ impl HomeFile {
     ) -> Result<(Self, SecretKey), HomeError> {
         let root = SecretKey::generate();
         let public = signing_key(&root).public_key().as_ref().to_vec();
-        let associated = associated_data(FORMAT, &place.account, &place.region, &public);
+        let associated = associated_data(FORMAT, &place.account, place.region.as_str(), &public);
         let file = Self {
             format: FORMAT,
             account: place.account.clone(),
-            region: place.region.clone(),
+            region: place.region.to_string(),
             signing_public_key: Bytes(public),
             seal: Seal::create(&root, unlock, cost, &associated)?,
         };
@@ -76,6 +76,9 @@ impl HomeFile {
             });
         }
         let file: Self = serde_json::from_slice(&text).map_err(corrupt)?;
+        if let Err(error) = file.region.parse::<Region>() {
+            return Err(HomeError::corrupt(path, &error.to_string()));
+        }
         if file.signing_public_key.0.len() != 32 {
             return Err(HomeError::corrupt(path, "its signing key is not 32 bytes"));
         }
@@ -108,10 +111,14 @@ impl HomeFile {
         self.seal.open(unlock, &associated, home)
     }
 
+    /// The account and Region; the file's own are checked when it is read.
     pub(super) fn place(&self) -> Place {
         Place {
             account: self.account.clone(),
-            region: self.region.clone(),
+            region: self
+                .region
+                .parse()
+                .expect("checked when read and when made"),
         }
     }
 

@@ -1,51 +1,115 @@
-//! Naming keys: key ids, ARNs, aliases, and the four forms in which a request may name a key.
+//! Naming keys: Regions, key ids, ARNs, aliases, and the four forms in which a request may name a key.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::Arc};
 
 use uuid::Uuid;
 
 use super::KmsError;
 
-/// A key's id: a UUID.
+/// The name of an AWS Region, such as `us-east-1`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region(Arc<str>);
+
+impl Region {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether it is one of the China Regions, which alone have SM2.
+    pub(super) fn is_in_china(&self) -> bool {
+        self.0.starts_with("cn-")
+    }
+}
+
+impl FromStr for Region {
+    type Err = NoRegion;
+
+    /// The pattern of `RegionType` in the API: `([a-z]+-){2,3}\d+`, at most 32 characters.
+    fn from_str(text: &str) -> Result<Self, NoRegion> {
+        let mut parts = text.split('-').rev();
+        let number = parts.next().unwrap_or_default();
+        let words: Vec<&str> = parts.collect();
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
+        if digits && matches!(words.len(), 2 | 3) && words.iter().all(word) && text.len() <= 32 {
+            Ok(Self(text.into()))
+        } else {
+            Err(NoRegion(text.to_owned()))
+        }
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The text is not the name of a Region.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the name of a Region, such as us-east-1")]
+pub struct NoRegion(String);
+
+/// A key's id: a UUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KeyId(Uuid);
+pub struct KeyId {
+    multi_region: bool,
+    uuid: Uuid,
+}
 
 impl KeyId {
     /// Bytes of the binary form.
     pub(super) const LEN: usize = 16;
+    const MULTI_REGION: &str = "mrk-";
 
     /// A fresh random id.
-    pub(super) fn generate() -> Self {
-        Self(Uuid::new_v4())
+    pub(super) fn generate(multi_region: bool) -> Self {
+        let uuid = Uuid::new_v4();
+        Self { multi_region, uuid }
     }
 
-    /// The binary form, as in ciphertext blobs.
+    /// Whether it names a multi-Region key, which has the same id in every Region.
+    pub(super) fn is_multi_region(self) -> bool {
+        self.multi_region
+    }
+
+    /// The binary form, as in ciphertext blobs. Which kind of key it names is not in it.
     pub(super) fn as_bytes(&self) -> &[u8; Self::LEN] {
-        self.0.as_bytes()
+        self.uuid.as_bytes()
     }
 
     /// The id with this binary form.
-    pub(super) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        Self(Uuid::from_bytes(bytes))
+    pub(super) fn from_bytes(multi_region: bool, bytes: [u8; Self::LEN]) -> Self {
+        let uuid = Uuid::from_bytes(bytes);
+        Self { multi_region, uuid }
     }
 }
 
 impl FromStr for KeyId {
     type Err = KmsError;
 
-    /// Only the hyphenated form in lower or upper case, as AWS has it.
+    /// Only the hyphenated form in lower or upper case, as AWS has it, or that of a multi-Region key.
     fn from_str(text: &str) -> Result<Self, KmsError> {
-        let invalid = || KmsError::NotFound(format!("Invalid keyId '{text}'"));
-        if text.len() != 36 {
-            return Err(invalid());
-        }
-        Uuid::try_parse(text).map(Self).map_err(|_| invalid())
+        let (multi_region, digits, length) = match text.strip_prefix(Self::MULTI_REGION) {
+            Some(digits) => (true, digits, 32),
+            None => (false, text, 36),
+        };
+        let uuid = Some(digits)
+            .filter(|digits| digits.len() == length)
+            .and_then(|digits| Uuid::try_parse(digits).ok());
+        uuid.map(|uuid| Self { multi_region, uuid })
+            .ok_or_else(|| KmsError::NotFound(format!("Invalid keyId '{text}'")))
     }
 }
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.as_hyphenated().fmt(f)
+        if self.multi_region {
+            write!(f, "{}{}", Self::MULTI_REGION, self.uuid.as_simple())
+        } else {
+            self.uuid.as_hyphenated().fmt(f)
+        }
     }
 }
 
@@ -118,11 +182,11 @@ impl fmt::Display for AliasName {
     }
 }
 
-/// The account and Region that ARNs of a home carry.
+/// An account in a Region: what the ARNs of its keys begin with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) account: String,
-    pub(super) region: String,
+    pub(super) region: Region,
 }
 
 /// What a request's `KeyId` says, before it is looked up.
@@ -133,6 +197,14 @@ pub(super) enum KeyName {
 }
 
 impl Place {
+    /// The same account in another Region.
+    pub(super) fn at(&self, region: &Region) -> Self {
+        Self {
+            account: self.account.clone(),
+            region: region.clone(),
+        }
+    }
+
     /// `arn:aws:kms:<region>:<account>:key/<key id>`.
     pub(super) fn key_arn(&self, id: KeyId) -> String {
         format!("arn:aws:kms:{}:{}:key/{id}", self.region, self.account)
@@ -190,7 +262,7 @@ impl Place {
         let (Some("aws"), Some("kms"), Some(region), Some(account), Some(resource)) = fields else {
             return Err(KmsError::InvalidArn(format!("Invalid arn {arn}")));
         };
-        if region != self.region {
+        if region != self.region.as_str() {
             return Err(KmsError::NotFound(format!("Invalid arn {region}")));
         }
         if account != self.account {
@@ -212,7 +284,7 @@ mod tests {
     fn place() -> Place {
         Place {
             account: "111122223333".to_owned(),
-            region: "us-west-2".to_owned(),
+            region: "us-west-2".parse().unwrap(),
         }
     }
 
@@ -226,6 +298,11 @@ mod tests {
             parse(&format!("arn:aws:kms:us-west-2:111122223333:key/{ID}")),
             id
         );
+        let many = "mrk-1234abcd12ab34cd56ef1234567890ab";
+        let shown = many.parse::<super::KeyId>().unwrap();
+        assert_eq!(shown.to_string(), many);
+        assert_eq!(parse(many), KeyName::Id(shown));
+        assert_ne!(parse(many), id);
         assert_eq!(parse("alias/a"), alias);
         assert_eq!(parse("arn:aws:kms:us-west-2:111122223333:alias/a"), alias);
     }

@@ -1,16 +1,18 @@
 //! The key service as its users see it: one trait, whoever answers behind it.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use super::{KmsError, api};
+use super::{KmsError, Region, api};
 use crate::{audit::Anchored, policy::Principal};
 
-/// Who asks. The key service trusts it: the socket's server fills it from the peer's credentials,
-/// and lets only the home's owner and root speak for somebody else.
+/// Who asks, and whence. The key service trusts it: its servers fill it from the peer's credentials
+/// or signature, and let only the home's owner and root speak for somebody else.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The caller's name, account and groups.
     pub principal: Arc<Principal>,
+    /// The Region that is asked; `None`: the home's own.
+    pub region: Option<Region>,
     /// The caller's user id, where there is one.
     pub uid: Option<u32>,
     /// Whether kmsfs asks on the caller's behalf (`kms:ViaService`).
@@ -19,17 +21,33 @@ pub struct Caller {
     pub shared_event_id: Option<String>,
     /// The process that caused the call.
     pub pid: Option<u32>,
+    /// Where the request came from, over a network (`aws:SourceIp`).
+    pub source_ip: Option<IpAddr>,
+    /// Whether it came over TLS; `None`: not over a network (`aws:SecureTransport`).
+    pub secure_transport: Option<bool>,
+    /// The access key that signed the request.
+    pub access_key_id: Option<String>,
+    /// The client's own words about itself.
+    pub user_agent: Option<String>,
+    /// The id of the request, as its answer names it.
+    pub request_id: Option<String>,
 }
 
 impl Caller {
-    /// A caller who asks for himself.
+    /// A caller who asks for himself, in the home's own Region.
     pub fn new(principal: Arc<Principal>) -> Self {
         Self {
             principal,
+            region: None,
             uid: None,
             via_kmsfs: false,
             shared_event_id: None,
             pid: None,
+            source_ip: None,
+            secure_transport: None,
+            access_key_id: None,
+            user_agent: None,
+            request_id: None,
         }
     }
 }
@@ -39,14 +57,33 @@ impl Caller {
 pub(super) fn changes_something(operation: &str) -> bool {
     matches!(
         operation,
-        "CreateKey"
-            | "EnableKey"
-            | "DisableKey"
+        "CancelKeyDeletion"
+            | "ConnectCustomKeyStore"
             | "CreateAlias"
-            | "UpdateAlias"
+            | "CreateCustomKeyStore"
+            | "CreateGrant"
+            | "CreateKey"
             | "DeleteAlias"
-            | "RotateKeyOnDemand"
+            | "DeleteCustomKeyStore"
+            | "DeleteImportedKeyMaterial"
+            | "DisableKey"
+            | "DisableKeyRotation"
+            | "DisconnectCustomKeyStore"
+            | "EnableKey"
+            | "EnableKeyRotation"
+            | "ImportKeyMaterial"
             | "PutKeyPolicy"
+            | "ReplicateKey"
+            | "RetireGrant"
+            | "RevokeGrant"
+            | "RotateKeyOnDemand"
+            | "ScheduleKeyDeletion"
+            | "TagResource"
+            | "UntagResource"
+            | "UpdateAlias"
+            | "UpdateCustomKeyStore"
+            | "UpdateKeyDescription"
+            | "UpdatePrimaryRegion"
     )
 }
 
@@ -98,6 +135,80 @@ macro_rules! with_operations {
             get_key_policy = GetKeyPolicy(api::GetKeyPolicyRequest) -> api::GetKeyPolicyResponse;
             /// Makes random bytes.
             generate_random = GenerateRandom(api::GenerateRandomRequest) -> api::GenerateRandomResponse;
+            /// Has a key deleted when a waiting time is over.
+            schedule_key_deletion = ScheduleKeyDeletion(api::ScheduleKeyDeletionRequest) -> api::ScheduleKeyDeletionResponse;
+            /// Keeps a key that was to be deleted; it stays disabled.
+            cancel_key_deletion = CancelKeyDeletion(api::CancelKeyDeletionRequest) -> api::CancelKeyDeletionResponse;
+            /// Changes what a key is said to be for.
+            update_key_description = UpdateKeyDescription(api::UpdateKeyDescriptionRequest) -> api::Empty;
+            /// Tells when a key was last used, and for what.
+            get_key_last_usage = GetKeyLastUsage(api::GetKeyLastUsageRequest) -> api::GetKeyLastUsageResponse;
+            /// Sets tags of a key.
+            tag_resource = TagResource(api::TagResourceRequest) -> api::Empty;
+            /// Removes tags of a key.
+            untag_resource = UntagResource(api::UntagResourceRequest) -> api::Empty;
+            /// Lists a key's tags.
+            list_resource_tags = ListResourceTags(api::ListResourceTagsRequest) -> api::ListResourceTagsResponse;
+            /// Lists the names of a key's policies: one.
+            list_key_policies = ListKeyPolicies(api::ListKeyPoliciesRequest) -> api::ListKeyPoliciesResponse;
+            /// Lets a principal use a key.
+            create_grant = CreateGrant(api::CreateGrantRequest) -> api::CreateGrantResponse;
+            /// Lists a key's grants.
+            list_grants = ListGrants(api::ListGrantsRequest) -> api::ListGrantsResponse;
+            /// Lists the grants that a principal may retire.
+            list_retirable_grants = ListRetirableGrants(api::ListRetirableGrantsRequest) -> api::ListGrantsResponse;
+            /// Ends a grant, as the key's administrator.
+            revoke_grant = RevokeGrant(api::RevokeGrantRequest) -> api::Empty;
+            /// Ends a grant, as one who has done with it.
+            retire_grant = RetireGrant(api::RetireGrantRequest) -> api::Empty;
+            /// Has a key rotated at intervals.
+            enable_key_rotation = EnableKeyRotation(api::EnableKeyRotationRequest) -> api::Empty;
+            /// Ends the rotation of a key at intervals.
+            disable_key_rotation = DisableKeyRotation(api::DisableKeyRotationRequest) -> api::Empty;
+            /// Tells whether and when a key rotates.
+            get_key_rotation_status = GetKeyRotationStatus(api::GetKeyRotationStatusRequest) -> api::GetKeyRotationStatusResponse;
+            /// Copies a multi-Region key into another Region.
+            replicate_key = ReplicateKey(api::ReplicateKeyRequest) -> api::ReplicateKeyResponse;
+            /// Makes the replica in another Region the primary key.
+            update_primary_region = UpdatePrimaryRegion(api::UpdatePrimaryRegionRequest) -> api::Empty;
+            /// Makes a key pair; the private key in the clear and encrypted.
+            generate_data_key_pair = GenerateDataKeyPair(api::GenerateDataKeyPairRequest) -> api::GenerateDataKeyPairResponse;
+            /// Makes a key pair; the private key encrypted only.
+            generate_data_key_pair_without_plaintext = GenerateDataKeyPairWithoutPlaintext(api::GenerateDataKeyPairWithoutPlaintextRequest) -> api::GenerateDataKeyPairWithoutPlaintextResponse;
+            /// Signs a message or its digest.
+            sign = Sign(api::SignRequest) -> api::SignResponse;
+            /// Verifies a signature.
+            verify = Verify(api::VerifyRequest) -> api::VerifyResponse;
+            /// Hands out the public half of an asymmetric key.
+            get_public_key = GetPublicKey(api::GetPublicKeyRequest) -> api::GetPublicKeyResponse;
+            /// Authenticates a message.
+            generate_mac = GenerateMac(api::GenerateMacRequest) -> api::GenerateMacResponse;
+            /// Verifies a message authentication code.
+            verify_mac = VerifyMac(api::VerifyMacRequest) -> api::VerifyMacResponse;
+            /// Agrees on a secret with the holder of another key.
+            derive_shared_secret = DeriveSharedSecret(api::DeriveSharedSecretRequest) -> api::DeriveSharedSecretResponse;
+            /// Makes a secret that only the key can open.
+            encapsulate = Encapsulate(api::EncapsulateRequest) -> api::EncapsulateResponse;
+            /// Opens an encapsulated secret.
+            decapsulate = Decapsulate(api::DecapsulateRequest) -> api::DecapsulateResponse;
+            /// Makes what an import of key material needs.
+            get_parameters_for_import = GetParametersForImport(api::GetParametersForImportRequest) -> api::GetParametersForImportResponse;
+            /// Gives a key material from elsewhere.
+            import_key_material = ImportKeyMaterial(api::ImportKeyMaterialRequest) -> api::ImportKeyMaterialResponse;
+            /// Removes imported material; it may be imported again.
+            delete_imported_key_material = DeleteImportedKeyMaterial(api::DeleteImportedKeyMaterialRequest) -> api::DeleteImportedKeyMaterialResponse;
+            /// Refused: there are no custom key stores.
+            create_custom_key_store = CreateCustomKeyStore(api::CustomKeyStoreRequest) -> api::Empty;
+            /// Refused: there are no custom key stores.
+            delete_custom_key_store = DeleteCustomKeyStore(api::CustomKeyStoreRequest) -> api::Empty;
+            /// Refused: there are no custom key stores.
+            describe_custom_key_stores = DescribeCustomKeyStores(api::CustomKeyStoreRequest) -> api::Empty;
+            /// Refused: there are no custom key stores.
+            update_custom_key_store = UpdateCustomKeyStore(api::CustomKeyStoreRequest) -> api::Empty;
+            /// Refused: there are no custom key stores.
+            connect_custom_key_store = ConnectCustomKeyStore(api::CustomKeyStoreRequest) -> api::Empty;
+            /// Refused: there are no custom key stores.
+            disconnect_custom_key_store = DisconnectCustomKeyStore(api::CustomKeyStoreRequest) -> api::Empty;
         }
     };
 }

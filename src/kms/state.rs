@@ -1,121 +1,22 @@
-//! What the key service knows, in memory: keys and aliases, as the store last made durable.
+//! What the key service knows, in memory, as the store last made durable; and the changes to it.
+
+#![allow(
+    dead_code,
+    reason = "the operations for grants, deletion and users follow in the next commits"
+)]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
-    KmsError,
-    api::{
-        EncryptionAlgorithm, KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage, Origin, Tag,
-        Timestamp,
-    },
-    material::{KeyVersion, Material},
-    name::{AliasName, KeyId, Place},
+    api::{GrantConstraints, GrantOperation, Timestamp},
+    key::Key,
+    material::SealedMaterial,
+    name::{AliasName, KeyId, Region},
 };
-use crate::policy::{Allowed, Document};
-
-/// A KMS key. Immutable: a change puts another in its place, so that an operation under way sees
-/// one state of it throughout.
-#[derive(Clone)]
-pub(super) struct Key {
-    pub(super) id: KeyId,
-    pub(super) arn: String,
-    pub(super) created: Timestamp,
-    pub(super) state: KeyState,
-    pub(super) description: String,
-    pub(super) tags: Arc<[Tag]>,
-    pub(super) policy: Arc<Document>,
-    /// Never empty; by version, the current one last.
-    pub(super) materials: Vec<Arc<Material>>,
-}
-
-impl Key {
-    /// The only kind of key of this version.
-    pub(super) const SPEC: KeySpec = KeySpec::SymmetricDefault;
-    pub(super) const USAGE: KeyUsage = KeyUsage::EncryptDecrypt;
-    pub(super) const ORIGIN: Origin = Origin::AwsKms;
-
-    fn current(&self) -> &Material {
-        self.materials
-            .last()
-            .expect("a key is made with its first material")
-    }
-
-    /// The version that a rotation makes next.
-    pub(super) fn next_version(&self) -> KeyVersion {
-        self.current().version().next()
-    }
-
-    pub(super) fn metadata(&self, place: &Place) -> KeyMetadata {
-        KeyMetadata {
-            aws_account_id: place.account.clone(),
-            key_id: self.id.to_string(),
-            arn: self.arn.clone(),
-            creation_date: self.created,
-            enabled: self.state == KeyState::Enabled,
-            description: self.description.clone(),
-            key_usage: Self::USAGE,
-            key_state: self.state,
-            origin: Self::ORIGIN,
-            key_manager: KeyManager::Customer,
-            customer_master_key_spec: Self::SPEC,
-            key_spec: Self::SPEC,
-            encryption_algorithms: vec![EncryptionAlgorithm::SymmetricDefault],
-            multi_region: false,
-            current_key_material_id: self.current().id().to_owned(),
-        }
-    }
-
-    /// The key for cryptographic use or rotation, if its state allows that, per the table at
-    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>. `_allowed` is the
-    /// proof that policy was asked first.
-    pub(super) fn usable(&self, _allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
-        if self.state == KeyState::Disabled {
-            return Err(KmsError::Disabled(format!("{} is disabled.", self.arn)));
-        }
-        self.check_manageable()?;
-        Ok(Usable(self))
-    }
-
-    /// Whether the key's state allows enabling, disabling and new aliases, per the same table.
-    pub(super) fn check_manageable(&self) -> Result<(), KmsError> {
-        let why = match self.state {
-            KeyState::Enabled | KeyState::Disabled => return Ok(()),
-            KeyState::PendingDeletion => "deletion",
-            KeyState::PendingImport => "import",
-        };
-        Err(KmsError::InvalidState(format!(
-            "{} is pending {why}.",
-            self.arn
-        )))
-    }
-}
-
-/// A key that policy and its own state allow to use. Only through it is there a way to the material.
-#[derive(Clone, Copy)]
-pub(super) struct Usable<'a>(&'a Key);
-
-impl<'a> Usable<'a> {
-    /// The material that encrypts new data.
-    pub(super) fn current(self) -> &'a Material {
-        self.0.current()
-    }
-
-    /// The material that encrypted under `version`.
-    pub(super) fn material(self, version: KeyVersion) -> Option<&'a Material> {
-        self.0
-            .materials
-            .iter()
-            .map(|material| &**material)
-            .find(|m| m.version() == version)
-    }
-
-    pub(super) fn key(self) -> &'a Key {
-        self.0
-    }
-}
+use crate::policy::{Document, DocumentKind, Refused};
 
 /// Where an alias points.
 #[derive(Debug, Clone)]
@@ -125,34 +26,195 @@ pub(super) struct Alias {
     pub(super) updated: Timestamp,
 }
 
-/// All keys and aliases.
-#[derive(Default)]
-pub(super) struct State {
-    pub(super) epoch: u64,
-    pub(super) keys: BTreeMap<KeyId, Arc<Key>>,
-    pub(super) aliases: BTreeMap<AliasName, Alias>,
+/// A grant's id: 64 hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct GrantId(pub(super) String);
+
+/// A grant on a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Grant {
+    pub(super) id: GrantId,
+    pub(super) region: Region,
+    pub(super) key: KeyId,
+    pub(super) name: Option<String>,
+    pub(super) grantee: String,
+    pub(super) retiring: Option<String>,
+    /// Who made it.
+    pub(super) issuing_account: String,
+    pub(super) operations: Vec<GrantOperation>,
+    pub(super) constraints: Option<GrantConstraints>,
+    pub(super) created: Timestamp,
 }
 
-impl State {
-    pub(super) fn aliases_of(&self, key: KeyId) -> impl Iterator<Item = (&AliasName, &Alias)> {
-        self.aliases
-            .iter()
-            .filter(move |(_, alias)| alias.key == key)
+/// Everything of one Region. What another Region has is not seen from here.
+#[derive(Default)]
+pub(super) struct Regional {
+    pub(super) keys: BTreeMap<KeyId, Arc<Key>>,
+    pub(super) aliases: BTreeMap<AliasName, Alias>,
+    /// The same aliases by key.
+    by_key: BTreeSet<(KeyId, AliasName)>,
+    pub(super) grants: BTreeMap<(KeyId, GrantId), Arc<Grant>>,
+}
+
+impl Regional {
+    /// The aliases of `key`, by name.
+    pub(super) fn aliases_of(&self, key: KeyId) -> impl Iterator<Item = &AliasName> {
+        let all = self.by_key.range((key, AliasName::known(""))..);
+        all.take_while(move |(of, _)| *of == key)
+            .map(|(_, name)| name)
+    }
+
+    /// The grants on `key`, by id.
+    pub(super) fn grants_of(&self, key: KeyId) -> impl Iterator<Item = &Arc<Grant>> {
+        let all = self.grants.range((key, GrantId(String::new()))..);
+        all.take_while(move |((of, _), _)| *of == key)
+            .map(|(_, grant)| grant)
     }
 }
 
-/// Parsed policies by their text, so that ten thousand keys with one policy hold it once.
+/// All that there is.
 #[derive(Default)]
-pub(super) struct Policies(HashMap<String, Arc<Document>>);
+pub(super) struct State {
+    pub(super) epoch: u64,
+    regions: BTreeMap<Region, Regional>,
+    /// Identity policies by the ARN of the user, role or group that has them, then by name.
+    identities: BTreeMap<String, BTreeMap<String, Arc<Document>>>,
+}
+
+impl State {
+    /// What `region` has; `None`: nothing yet.
+    pub(super) fn region(&self, region: &Region) -> Option<&Regional> {
+        self.regions.get(region)
+    }
+
+    pub(super) fn key(&self, region: &Region, id: KeyId) -> Option<&Arc<Key>> {
+        self.regions.get(region)?.keys.get(&id)
+    }
+
+    /// Every key of every Region.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
+        self.regions
+            .values()
+            .flat_map(|regional| regional.keys.values())
+    }
+
+    /// The keys of the other Regions that are related to `key`.
+    pub(super) fn related(&self, key: &Key) -> impl Iterator<Item = &Arc<Key>> {
+        let id = key.id;
+        let own = key.region.clone();
+        let regions = self.regions.iter().filter(move |_| id.is_multi_region());
+        regions
+            .filter(move |(region, _)| **region != own)
+            .filter_map(move |(_, regional)| regional.keys.get(&id))
+    }
+
+    /// The Regions of the replicas among `key` and its relatives.
+    pub(super) fn replica_regions(&self, key: &Key) -> Vec<Region> {
+        let mut regions: Vec<Region> = self
+            .related(key)
+            .map(|relative| &relative.region)
+            .chain([&key.region])
+            .filter(|region| key.primary.as_ref().is_some_and(|p| p != *region))
+            .cloned()
+            .collect();
+        regions.sort_unstable();
+        regions
+    }
+
+    /// The identity policies of the principal or group `arn`.
+    pub(super) fn identity_policies(&self, arn: &str) -> impl Iterator<Item = &Arc<Document>> {
+        self.identities
+            .get(arn)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+    }
+
+    /// Makes a change that the store has made durable.
+    pub(super) fn apply(&mut self, write: Write) {
+        match write {
+            Write::Key(key) => {
+                let regional = self.regions.entry(key.region.clone()).or_default();
+                regional.keys.insert(key.id, key);
+            }
+            Write::ForgetKey(region, id) => {
+                let regional = self.regions.entry(region).or_default();
+                let names: Vec<AliasName> = regional.aliases_of(id).cloned().collect();
+                for name in names {
+                    regional.aliases.remove(&name);
+                    regional.by_key.remove(&(id, name));
+                }
+                regional.grants.retain(|(of, _), _| *of != id);
+                regional.keys.remove(&id);
+            }
+            // A key holds its materials itself.
+            Write::Material(..) => {}
+            Write::Alias(region, name, alias) => {
+                let regional = self.regions.entry(region).or_default();
+                regional.by_key.insert((alias.key, name.clone()));
+                if let Some(former) = regional.aliases.insert(name.clone(), alias.clone())
+                    && former.key != alias.key
+                {
+                    regional.by_key.remove(&(former.key, name));
+                }
+            }
+            Write::ForgetAlias(region, name) => {
+                let regional = self.regions.entry(region).or_default();
+                if let Some(former) = regional.aliases.remove(&name) {
+                    regional.by_key.remove(&(former.key, name));
+                }
+            }
+            Write::Grant(grant) => {
+                let regional = self.regions.entry(grant.region.clone()).or_default();
+                regional.grants.insert((grant.key, grant.id.clone()), grant);
+            }
+            Write::ForgetGrant(region, key, id) => {
+                let regional = self.regions.entry(region).or_default();
+                regional.grants.remove(&(key, id));
+            }
+            Write::IdentityPolicy(principal, name, document) => {
+                let policies = self.identities.entry(principal).or_default();
+                policies.insert(name, document);
+            }
+            Write::ForgetIdentityPolicy(principal, name) => {
+                if let Some(policies) = self.identities.get_mut(&principal) {
+                    policies.remove(&name);
+                }
+            }
+        }
+    }
+}
+
+/// One change. The store writes it and, once it is durable, [`State::apply`] makes it in memory.
+pub(super) enum Write {
+    /// A key that is new, or changed. Its materials are written by [`Write::Material`].
+    Key(Arc<Key>),
+    /// With its materials, aliases and grants.
+    ForgetKey(Region, KeyId),
+    Material(Region, KeyId, SealedMaterial),
+    Alias(Region, AliasName, Alias),
+    ForgetAlias(Region, AliasName),
+    Grant(Arc<Grant>),
+    ForgetGrant(Region, KeyId, GrantId),
+    /// A document by its name, for the user, role or group of this ARN.
+    IdentityPolicy(String, String, Arc<Document>),
+    ForgetIdentityPolicy(String, String),
+}
+
+/// Parsed policies by their text, so that a hundred thousand keys with one policy hold it once.
+#[derive(Default)]
+pub(super) struct Policies(HashMap<(DocumentKind, String), Arc<Document>>);
 
 impl Policies {
-    pub(super) fn parse(&mut self, source: &str) -> Result<Arc<Document>, crate::policy::Refused> {
-        if let Some(known) = self.0.get(source) {
+    pub(super) fn parse(
+        &mut self,
+        kind: DocumentKind,
+        source: String,
+    ) -> Result<Arc<Document>, Refused> {
+        if let Some(known) = self.0.get(&(kind, source.clone())) {
             return Ok(Arc::clone(known));
         }
-        let document = Document::parse(crate::policy::DocumentKind::Key, source)?;
-        let document = Arc::new(document);
-        self.0.insert(source.to_owned(), Arc::clone(&document));
+        let document = Arc::new(Document::parse(kind, &source)?);
+        self.0.insert((kind, source), Arc::clone(&document));
         Ok(document)
     }
 }

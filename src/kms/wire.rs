@@ -15,7 +15,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::Caller;
+use super::{Caller, Region};
 use crate::{audit::Head, policy::Principal};
 
 /// The media type of requests and responses.
@@ -58,13 +58,15 @@ impl SocketPath {
     }
 }
 
-/// A [`Caller`] that a mount passes on.
+/// A [`Caller`] that a mount passes on. Where a request came from is the server's own to know.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Forwarded {
     arn: String,
     account: String,
     also: Vec<String>,
+    #[serde(default)]
+    region: Option<String>,
     uid: Option<u32>,
     via_kmsfs: bool,
     shared_event_id: Option<String>,
@@ -78,6 +80,7 @@ pub(super) fn encode_caller(caller: &Caller) -> String {
         arn: arn.clone(),
         account: account.clone(),
         also: also.clone(),
+        region: caller.region.as_ref().map(Region::to_string),
         uid: caller.uid,
         via_kmsfs: caller.via_kmsfs,
         shared_event_id: caller.shared_event_id.clone(),
@@ -94,18 +97,21 @@ pub(super) fn decode_caller(header: &[u8]) -> Option<Caller> {
         arn,
         account,
         also,
+        region,
         uid,
         via_kmsfs,
         shared_event_id,
         pid,
     } = forwarded;
+    let region = region.map(|region| region.parse()).transpose().ok()?;
     let principal = Arc::new(Principal { arn, account, also });
     Some(Caller {
-        principal,
+        region,
         uid,
         via_kmsfs,
         shared_event_id,
         pid,
+        ..Caller::new(principal)
     })
 }
 
@@ -155,6 +161,7 @@ mod tests {
             also: vec!["arn:aws:iam::000000000000:role/staff".to_owned()],
         };
         let caller = Caller {
+            region: Some("eu-west-1".parse().unwrap()),
             uid: Some(1000),
             via_kmsfs: true,
             shared_event_id: Some("id".to_owned()),
@@ -163,6 +170,7 @@ mod tests {
         };
         let back = decode_caller(encode_caller(&caller).as_bytes()).unwrap();
         assert_eq!(back.principal, caller.principal);
+        assert_eq!(back.region, caller.region);
         assert_eq!(back.uid, caller.uid);
         assert_eq!(back.via_kmsfs, caller.via_kmsfs);
         assert_eq!(back.shared_event_id, caller.shared_event_id);

@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CiphertextBlob, DataKeySpec, EncryptionAlgorithm, EncryptionContext, Plaintext};
+use super::{
+    CiphertextBlob, DataKeySpec, DryRunModifier, EncryptionAlgorithm, EncryptionContext,
+    KeyEncryptionMechanism, Plaintext,
+};
 
 /// `GenerateDataKey`. Exactly one of `key_spec` and `number_of_bytes` is given.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -19,6 +22,12 @@ pub struct GenerateDataKeyRequest {
     /// The length of the data key, 1 to 1024 bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub number_of_bytes: Option<i32>,
+    /// Tokens of grants too young to be found everywhere; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant_tokens: Vec<String>,
+    /// For an enclave; not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientInfo>,
     /// Only check whether the call would succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
@@ -67,6 +76,9 @@ pub struct EncryptRequest {
     /// Defaults to `SYMMETRIC_DEFAULT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption_algorithm: Option<EncryptionAlgorithm>,
+    /// Tokens of grants too young to be found everywhere; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant_tokens: Vec<String>,
     /// Only check whether the call would succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
@@ -89,6 +101,7 @@ pub struct EncryptResponse {
 #[serde(rename_all = "PascalCase")]
 pub struct DecryptRequest {
     /// What `Encrypt` or `GenerateDataKey` answered.
+    #[serde(default)]
     pub ciphertext_blob: CiphertextBlob,
     /// The context given then.
     #[serde(default, skip_serializing_if = "EncryptionContext::is_empty")]
@@ -99,9 +112,18 @@ pub struct DecryptRequest {
     /// Defaults to `SYMMETRIC_DEFAULT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encryption_algorithm: Option<EncryptionAlgorithm>,
+    /// Tokens of grants too young to be found everywhere; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant_tokens: Vec<String>,
+    /// For an enclave; not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientInfo>,
     /// Only check whether the call would succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// What a dry run need not check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run_modifiers: Vec<DryRunModifier>,
 }
 
 /// The answer of `Decrypt`.
@@ -123,6 +145,7 @@ pub struct DecryptResponse {
 #[serde(rename_all = "PascalCase")]
 pub struct ReEncryptRequest {
     /// The ciphertext to renew.
+    #[serde(default)]
     pub ciphertext_blob: CiphertextBlob,
     /// The context it was made with.
     #[serde(default, skip_serializing_if = "EncryptionContext::is_empty")]
@@ -141,9 +164,15 @@ pub struct ReEncryptRequest {
     /// Defaults to `SYMMETRIC_DEFAULT`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub destination_encryption_algorithm: Option<EncryptionAlgorithm>,
+    /// Tokens of grants too young to be found everywhere; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant_tokens: Vec<String>,
     /// Only check whether the call would succeed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dry_run: Option<bool>,
+    /// What a dry run need not check.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dry_run_modifiers: Vec<DryRunModifier>,
 }
 
 /// The answer of `ReEncrypt`.
@@ -176,6 +205,9 @@ pub struct GenerateRandomRequest {
     /// Where the randomness shall come from; custom key stores are not supported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub custom_key_store_id: Option<String>,
+    /// For an enclave; not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recipient: Option<RecipientInfo>,
 }
 
 /// The answer of `GenerateRandom`.
@@ -184,4 +216,16 @@ pub struct GenerateRandomRequest {
 pub struct GenerateRandomResponse {
     /// The random bytes.
     pub plaintext: Plaintext,
+}
+
+/// An enclave that the answer is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RecipientInfo {
+    /// How to encrypt for the enclave.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_encryption_algorithm: Option<KeyEncryptionMechanism>,
+    /// The enclave's attestation document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attestation_document: Option<CiphertextBlob>,
 }

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{EncryptionAlgorithm, KeyManager, KeySpec, KeyState, KeyUsage, Origin, Timestamp};
+use super::{
+    EncapsulationAlgorithm, EncryptionAlgorithm, ExpirationModel, KeyAgreementAlgorithm,
+    KeyManager, KeySpec, KeyState, KeyUsage, MacAlgorithm, MultiRegionKeyType, Origin,
+    SigningAlgorithm, Timestamp,
+};
 
 /// `CreateKey`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -35,6 +39,12 @@ pub struct CreateKeyRequest {
     /// Whether the key shall have replicas in other Regions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_region: Option<bool>,
+    /// The key store to make it in; not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom_key_store_id: Option<String>,
+    /// The key in an external key store; not supported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub xks_key_id: Option<String>,
 }
 
 /// A tag of a key.
@@ -85,11 +95,42 @@ pub struct KeyMetadata {
     /// What kind of material it holds.
     pub key_spec: KeySpec,
     /// How it encrypts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub encryption_algorithms: Vec<EncryptionAlgorithm>,
+    /// How it signs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signing_algorithms: Vec<SigningAlgorithm>,
+    /// How it agrees on secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub key_agreement_algorithms: Vec<KeyAgreementAlgorithm>,
+    /// How it encapsulates secrets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub encapsulation_algorithms: Vec<EncapsulationAlgorithm>,
+    /// How it authenticates messages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mac_algorithms: Vec<MacAlgorithm>,
     /// Whether it has, or is, a replica.
     pub multi_region: bool,
-    /// The material that encrypts new data: 64 hex digits.
-    pub current_key_material_id: String,
+    /// Its relatives in other Regions, if `multi_region`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multi_region_configuration: Option<MultiRegionConfiguration>,
+    /// When it is deleted, in the state `PendingDeletion`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_date: Option<Timestamp>,
+    /// How long it waits for its deletion once its last replica is gone, in the state
+    /// `PendingReplicaDeletion`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pending_deletion_window_in_days: Option<i32>,
+    /// When its imported material expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<Timestamp>,
+    /// Whether its imported material expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expiration_model: Option<ExpirationModel>,
+    /// The material that encrypts new data: 64 hex digits. Only symmetric encryption keys that have
+    /// material tell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current_key_material_id: Option<String>,
 }
 
 /// `DescribeKey`.
@@ -98,6 +139,9 @@ pub struct KeyMetadata {
 pub struct DescribeKeyRequest {
     /// Key id, key ARN, alias name or alias ARN.
     pub key_id: String,
+    /// Tokens of grants too young to be found everywhere; at most 10.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grant_tokens: Vec<String>,
 }
 
 /// The answer of `DescribeKey`.
@@ -157,4 +201,26 @@ pub struct EnableKeyRequest {
 pub struct DisableKeyRequest {
     /// Key id or key ARN.
     pub key_id: String,
+}
+
+/// The related keys of a multi-Region key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MultiRegionConfiguration {
+    /// What this key is.
+    pub multi_region_key_type: MultiRegionKeyType,
+    /// The primary key.
+    pub primary_key: MultiRegionKey,
+    /// Its replicas.
+    pub replica_keys: Vec<MultiRegionKey>,
+}
+
+/// One of the related keys.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct MultiRegionKey {
+    /// The key ARN.
+    pub arn: String,
+    /// Its Region.
+    pub region: String,
 }

@@ -71,10 +71,12 @@ macro_rules! names {
     };
 }
 
+pub(super) use names;
+
 names! {
     /// What kind of key material a KMS key holds.
     KeySpec at "keySpec" {
-        /// AES-256-GCM, the only kind this version creates.
+        /// AES-256-GCM.
         SymmetricDefault = "SYMMETRIC_DEFAULT",
         /// RSA with 2048 bits.
         Rsa2048 = "RSA_2048",
@@ -106,6 +108,12 @@ names! {
         MlDsa65 = "ML_DSA_65",
         /// ML-DSA-87 (FIPS 204).
         MlDsa87 = "ML_DSA_87",
+        /// ML-KEM-512 (FIPS 203).
+        MlKem512 = "ML_KEM_512",
+        /// ML-KEM-768 (FIPS 203).
+        MlKem768 = "ML_KEM_768",
+        /// ML-KEM-1024 (FIPS 203).
+        MlKem1024 = "ML_KEM_1024",
         /// SM2, in China Regions only.
         Sm2 = "SM2",
     }
@@ -122,6 +130,8 @@ names! {
         GenerateVerifyMac = "GENERATE_VERIFY_MAC",
         /// `DeriveSharedSecret`.
         KeyAgreement = "KEY_AGREEMENT",
+        /// `Encapsulate` and `Decapsulate`.
+        EncapsulateDecapsulate = "ENCAPSULATE_DECAPSULATE",
     }
 }
 
@@ -142,6 +152,8 @@ names! {
 names! {
     /// A key's state (<https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>).
     KeyState at "keyState" {
+        /// Being made; no key of kmsfs ever is.
+        Creating = "Creating",
         /// In use.
         Enabled = "Enabled",
         /// Refuses every cryptographic operation until it is enabled again.
@@ -150,6 +162,12 @@ names! {
         PendingDeletion = "PendingDeletion",
         /// Has no material yet.
         PendingImport = "PendingImport",
+        /// A primary key that waits for the deletion of its replicas, then for its own.
+        PendingReplicaDeletion = "PendingReplicaDeletion",
+        /// Its key store cannot be reached; no key of kmsfs ever is.
+        Unavailable = "Unavailable",
+        /// Becoming primary or replica; no key of kmsfs ever is.
+        Updating = "Updating",
     }
 }
 
@@ -174,20 +192,6 @@ names! {
 }
 
 names! {
-    /// How a KMS key encrypts.
-    EncryptionAlgorithm at "encryptionAlgorithm" {
-        /// AES-256-GCM.
-        SymmetricDefault = "SYMMETRIC_DEFAULT",
-        /// RSA-OAEP with SHA-1.
-        RsaesOaepSha1 = "RSAES_OAEP_SHA_1",
-        /// RSA-OAEP with SHA-256.
-        RsaesOaepSha256 = "RSAES_OAEP_SHA_256",
-        /// SM2 encryption, in China Regions only.
-        Sm2Pke = "SM2PKE",
-    }
-}
-
-names! {
     /// What started a rotation.
     RotationType at "rotationType" {
         /// The key's rotation schedule.
@@ -204,6 +208,10 @@ names! {
         Current = "CURRENT",
         /// Decrypts what it once encrypted.
         NonCurrent = "NON_CURRENT",
+        /// Imported, and waits for an on-demand rotation to encrypt.
+        PendingRotation = "PENDING_ROTATION",
+        /// As `PendingRotation`, and not yet imported into every replica.
+        PendingMultiRegionImportAndRotation = "PENDING_MULTI_REGION_IMPORT_AND_ROTATION",
     }
 }
 
@@ -214,6 +222,162 @@ names! {
         AllKeyMaterial = "ALL_KEY_MATERIAL",
         /// Rotations only.
         RotationsOnly = "ROTATIONS_ONLY",
+    }
+}
+
+names! {
+    /// The kind of key pair to generate.
+    DataKeyPairSpec at "keyPairSpec" {
+        /// RSA with 2048 bits.
+        Rsa2048 = "RSA_2048",
+        /// RSA with 3072 bits.
+        Rsa3072 = "RSA_3072",
+        /// RSA with 4096 bits.
+        Rsa4096 = "RSA_4096",
+        /// NIST P-256.
+        EccNistP256 = "ECC_NIST_P256",
+        /// NIST P-384.
+        EccNistP384 = "ECC_NIST_P384",
+        /// NIST P-521.
+        EccNistP521 = "ECC_NIST_P521",
+        /// secp256k1.
+        EccSecgP256k1 = "ECC_SECG_P256K1",
+        /// SM2, in China Regions only.
+        Sm2 = "SM2",
+        /// Ed25519.
+        EccNistEdwards25519 = "ECC_NIST_EDWARDS25519",
+        /// ML-KEM-512 (FIPS 203).
+        MlKem512 = "ML_KEM_512",
+        /// ML-KEM-768 (FIPS 203).
+        MlKem768 = "ML_KEM_768",
+        /// ML-KEM-1024 (FIPS 203).
+        MlKem1024 = "ML_KEM_1024",
+    }
+}
+
+names! {
+    /// What a dry run need not check.
+    DryRunModifier at "dryRunModifiers" {
+        /// Whether the ciphertext opens.
+        IgnoreCiphertext = "IGNORE_CIPHERTEXT",
+    }
+}
+
+names! {
+    /// Whether imported material expires.
+    ExpirationModel at "expirationModel" {
+        /// At a given time.
+        Expires = "KEY_MATERIAL_EXPIRES",
+        /// It stays until it is deleted.
+        DoesNotExpire = "KEY_MATERIAL_DOES_NOT_EXPIRE",
+    }
+}
+
+names! {
+    /// Whether imported material is there.
+    ImportState at "importState" {
+        /// It is.
+        Imported = "IMPORTED",
+        /// It expired or was deleted.
+        PendingImport = "PENDING_IMPORT",
+    }
+}
+
+names! {
+    /// Whether material to import is new to its key.
+    ImportType at "importType" {
+        /// It never was the key's.
+        NewKeyMaterial = "NEW_KEY_MATERIAL",
+        /// It was imported before.
+        ExistingKeyMaterial = "EXISTING_KEY_MATERIAL",
+    }
+}
+
+names! {
+    /// What a multi-Region key is among its relatives.
+    MultiRegionKeyType at "multiRegionKeyType" {
+        /// The one that is replicated and rotated.
+        Primary = "PRIMARY",
+        /// A copy in another Region.
+        Replica = "REPLICA",
+    }
+}
+
+names! {
+    /// What a grant allows.
+    GrantOperation at "operations" {
+        /// `kms:Decrypt`.
+        Decrypt = "Decrypt",
+        /// `kms:Encrypt`.
+        Encrypt = "Encrypt",
+        /// `kms:GenerateDataKey`.
+        GenerateDataKey = "GenerateDataKey",
+        /// `kms:GenerateDataKeyWithoutPlaintext`.
+        GenerateDataKeyWithoutPlaintext = "GenerateDataKeyWithoutPlaintext",
+        /// `kms:ReEncryptFrom`.
+        ReEncryptFrom = "ReEncryptFrom",
+        /// `kms:ReEncryptTo`.
+        ReEncryptTo = "ReEncryptTo",
+        /// `kms:Sign`.
+        Sign = "Sign",
+        /// `kms:Verify`.
+        Verify = "Verify",
+        /// `kms:GetPublicKey`.
+        GetPublicKey = "GetPublicKey",
+        /// `kms:CreateGrant`.
+        CreateGrant = "CreateGrant",
+        /// `kms:RetireGrant`.
+        RetireGrant = "RetireGrant",
+        /// `kms:DescribeKey`.
+        DescribeKey = "DescribeKey",
+        /// `kms:GenerateDataKeyPair`.
+        GenerateDataKeyPair = "GenerateDataKeyPair",
+        /// `kms:GenerateDataKeyPairWithoutPlaintext`.
+        GenerateDataKeyPairWithoutPlaintext = "GenerateDataKeyPairWithoutPlaintext",
+        /// `kms:GenerateMac`.
+        GenerateMac = "GenerateMac",
+        /// `kms:VerifyMac`.
+        VerifyMac = "VerifyMac",
+        /// `kms:DeriveSharedSecret`.
+        DeriveSharedSecret = "DeriveSharedSecret",
+        /// `kms:Encapsulate`.
+        Encapsulate = "Encapsulate",
+        /// `kms:Decapsulate`.
+        Decapsulate = "Decapsulate",
+    }
+}
+
+names! {
+    /// The operations that count as a use of a key.
+    KeyLastUsageTrackingOperation at "operation" {
+        /// `Decrypt`.
+        Decrypt = "Decrypt",
+        /// `DeriveSharedSecret`.
+        DeriveSharedSecret = "DeriveSharedSecret",
+        /// `Encrypt`.
+        Encrypt = "Encrypt",
+        /// `GenerateDataKey`.
+        GenerateDataKey = "GenerateDataKey",
+        /// `GenerateDataKeyPair`.
+        GenerateDataKeyPair = "GenerateDataKeyPair",
+        /// `GenerateDataKeyPairWithoutPlaintext`.
+        GenerateDataKeyPairWithoutPlaintext = "GenerateDataKeyPairWithoutPlaintext",
+        /// `GenerateDataKeyWithoutPlaintext`.
+        GenerateDataKeyWithoutPlaintext = "GenerateDataKeyWithoutPlaintext",
+        /// `GenerateMac`.
+        GenerateMac = "GenerateMac",
+        /// `ReEncrypt`.
+        ReEncrypt = "ReEncrypt",
+        /// `Sign`.
+        Sign = "Sign",
+        /// `Verify`.
+        Verify = "Verify",
+        /// `VerifyMac`.
+        VerifyMac = "VerifyMac",
+        /// `Encapsulate`.
+        Encapsulate = "Encapsulate",
+        /// `Decapsulate`.
+        Decapsulate = "Decapsulate",
     }
 }
 
@@ -235,7 +399,8 @@ mod tests {
             .to_string();
         assert!(message.starts_with(
             "Value 'Lost' at 'keyState' failed to satisfy constraint: Member must satisfy enum \
-             value set: [Enabled, Disabled, PendingDeletion, PendingImport]"
+             value set: [Creating, Enabled, Disabled, PendingDeletion, PendingImport, \
+             PendingReplicaDeletion, Unavailable, Updating]"
         ));
     }
 }

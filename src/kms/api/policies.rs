@@ -38,3 +38,30 @@ pub struct GetKeyPolicyResponse {
     /// `default`.
     pub policy_name: String,
 }
+
+/// `ListKeyPolicies`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListKeyPoliciesRequest {
+    /// Key id or key ARN.
+    pub key_id: String,
+    /// At most this many, 1 to 1000.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<i32>,
+    /// The `NextMarker` of a truncated answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub marker: Option<String>,
+}
+
+/// The answer of `ListKeyPolicies`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListKeyPoliciesResponse {
+    /// The names: always `default`.
+    pub policy_names: Vec<String>,
+    /// Where the next answer begins, if `truncated`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_marker: Option<String>,
+    /// Whether there are more.
+    pub truncated: bool,
+}

@@ -52,7 +52,8 @@ impl<'de> Deserialize<'de> for Plaintext {
     }
 }
 
-/// Bytes that only the key service can open, at most 6144. Base64 on the wire.
+/// Bytes that only the key service can open or has made: ciphertexts, signatures, message
+/// authentication codes; at most 6144. Base64 on the wire.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CiphertextBlob(pub Vec<u8>);
 
@@ -69,6 +70,26 @@ impl<'de> Deserialize<'de> for CiphertextBlob {
         bytes
             .map(Self)
             .map_err(|_| D::Error::custom("the ciphertext is not base64"))
+    }
+}
+
+/// A public key: DER-encoded `SubjectPublicKeyInfo`. Base64 on the wire.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PublicKey(pub Vec<u8>);
+
+impl Serialize for PublicKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for PublicKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = STANDARD.decode(text);
+        bytes
+            .map(Self)
+            .map_err(|_| D::Error::custom("the public key is not base64"))
     }
 }
 

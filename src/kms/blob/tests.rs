@@ -4,8 +4,8 @@ use super::{HEADER, MAX_BLOB, MAX_PLAINTEXT, envelope, parse, seal, seal_with_sa
 use crate::{
     crypto::SecretKey,
     kms::{
-        api::{CiphertextBlob, EncryptionContext, Timestamp},
-        material::{KeyVersion, Material, hex},
+        api::{CiphertextBlob, EncryptionContext},
+        material::{KeyVersion, hex},
         name::KeyId,
     },
 };
@@ -21,16 +21,11 @@ const WITH_CONTEXT: &str = "\
     0100112233445566778899aabbccddeeff00000003202122232425262728292a2b2c2d2e2f3031323334353637\
     38393a3b3c3d3e3f7b96a753f13f62403630299854fb63f1c78a8a7cfef20c63c28bc1ca8fefcdada02639a88c";
 
-fn material() -> Material {
+const VERSION: KeyVersion = KeyVersion(3);
+
+fn secret() -> SecretKey {
     let mut secret: Vec<u8> = (0..32).collect();
-    let secret = SecretKey::take_from(&mut secret).unwrap();
-    Material::new(
-        KeyId::from_bytes(ID),
-        KeyVersion(3),
-        Timestamp::default(),
-        None,
-        secret,
-    )
+    SecretKey::take_from(&mut secret).unwrap()
 }
 
 fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
@@ -42,7 +37,7 @@ fn context(pairs: &[(&str, &str)]) -> EncryptionContext {
 
 fn open(blob: &CiphertextBlob, context: &EncryptionContext) -> Option<Vec<u8>> {
     parse(blob)?
-        .open(&material(), context)
+        .open(&secret(), context)
         .map(|plaintext| plaintext.to_vec())
 }
 
@@ -58,8 +53,8 @@ fn the_format_is_the_one_of_the_golden_vectors() {
         ),
     ];
     for (golden, context, plaintext) in cases {
-        let id = KeyId::from_bytes(ID);
-        let blob = seal_with_salt(id, &material(), &context, plaintext, &salt);
+        let id = KeyId::from_bytes(false, ID);
+        let blob = seal_with_salt(id, (VERSION, &secret()), &context, plaintext, &salt);
         assert_eq!(hex(&blob.0), golden);
         assert_eq!(open(&blob, &context).unwrap(), plaintext);
     }
@@ -67,16 +62,26 @@ fn the_format_is_the_one_of_the_golden_vectors() {
 
 #[test]
 fn a_blob_names_its_key_and_version() {
-    let blob = seal(KeyId::from_bytes(ID), &material(), &context(&[]), b"secret");
+    let blob = seal(
+        KeyId::from_bytes(false, ID),
+        (VERSION, &secret()),
+        &context(&[]),
+        b"secret",
+    );
     let read = parse(&blob).unwrap();
-    assert_eq!(read.key_id, KeyId::from_bytes(ID));
+    assert_eq!(read.key_id, KeyId::from_bytes(false, ID));
     assert_eq!(read.key_version, KeyVersion(3));
 }
 
 #[test]
 fn the_context_is_bound_with_its_lengths() {
     let made_with = context(&[("a", "bc")]);
-    let blob = seal(KeyId::from_bytes(ID), &material(), &made_with, b"secret");
+    let blob = seal(
+        KeyId::from_bytes(false, ID),
+        (VERSION, &secret()),
+        &made_with,
+        b"secret",
+    );
     assert_eq!(open(&blob, &made_with).unwrap(), b"secret");
     for other in [
         context(&[("ab", "c")]),
@@ -92,7 +97,12 @@ fn the_context_is_bound_with_its_lengths() {
 
 #[test]
 fn every_flipped_bit_is_found() {
-    let blob = seal(KeyId::from_bytes(ID), &material(), &context(&[]), b"secret");
+    let blob = seal(
+        KeyId::from_bytes(false, ID),
+        (VERSION, &secret()),
+        &context(&[]),
+        b"secret",
+    );
     for bit in 0..blob.0.len() * 8 {
         let mut damaged = blob.clone();
         damaged.0[bit / 8] ^= 1 << (bit % 8);
@@ -102,7 +112,12 @@ fn every_flipped_bit_is_found() {
 
 #[test]
 fn a_cut_or_extended_blob_is_none() {
-    let blob = seal(KeyId::from_bytes(ID), &material(), &context(&[]), b"secret");
+    let blob = seal(
+        KeyId::from_bytes(false, ID),
+        (VERSION, &secret()),
+        &context(&[]),
+        b"secret",
+    );
     for length in 0..blob.0.len() {
         let cut = CiphertextBlob(blob.0[..length].to_vec());
         assert!(open(&cut, &context(&[])).is_none(), "{length} bytes");
@@ -114,8 +129,8 @@ fn a_cut_or_extended_blob_is_none() {
 #[test]
 fn the_longest_plaintext_fits_the_longest_blob() {
     let blob = seal(
-        KeyId::from_bytes(ID),
-        &material(),
+        KeyId::from_bytes(false, ID),
+        (VERSION, &secret()),
         &context(&[]),
         &[7; MAX_PLAINTEXT],
     );
@@ -125,7 +140,15 @@ fn the_longest_plaintext_fits_the_longest_blob() {
 
 #[test]
 fn two_blobs_of_one_plaintext_have_nothing_in_common_but_the_header() {
-    let make = || seal(KeyId::from_bytes(ID), &material(), &context(&[]), &[0; 64]).0;
+    let make = || {
+        seal(
+            KeyId::from_bytes(false, ID),
+            (VERSION, &secret()),
+            &context(&[]),
+            &[0; 64],
+        )
+        .0
+    };
     let (one, other) = (make(), make());
     assert_eq!(one[..HEADER], other[..HEADER]);
     let same = one
@@ -144,7 +167,7 @@ proptest! {
         made_with in prop::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
         other in prop::collection::btree_map(".{0,8}", ".{0,8}", 0..4),
     ) {
-        let blob = seal(KeyId::from_bytes(ID), &material(), &made_with, &plaintext);
+        let blob = seal(KeyId::from_bytes(false, ID), (VERSION, &secret()), &made_with, &plaintext);
         prop_assert_eq!(open(&blob, &made_with).unwrap(), plaintext);
         prop_assert_eq!(open(&blob, &other).is_some(), made_with == other);
     }

@@ -7,7 +7,7 @@ use parking_lot::MutexGuard;
 use super::{
     Change, Done, Embedded,
     authorize::{Facts, Target},
-    page,
+    no_such_alias, page,
     trail::Trail,
 };
 use crate::{
@@ -17,8 +17,9 @@ use crate::{
             AliasListEntry, CreateAliasRequest, DeleteAliasRequest, Empty, ListAliasesRequest,
             ListAliasesResponse, Timestamp, UpdateAliasRequest,
         },
-        name::{AliasName, KeyName},
-        state::{Alias, Key},
+        key::Key,
+        name::{AliasName, KeyName, Place},
+        state::{Alias, Regional, Write},
         store::Store,
     },
     policy::Allowed,
@@ -37,11 +38,13 @@ impl Embedded {
         trail.parameter("targetKeyId", &*request.target_key_id);
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
-        let key = self.find_target(&request.target_key_id)?;
+        let key = self.find_target(trail.place(), &request.target_key_id)?;
         let allowed = self.authorize_alias(trail, "kms:CreateAlias", &name, &[&*key])?;
         key.check_manageable()?;
-        if self.state.read().aliases.contains_key(&name) {
-            let arn = self.home.place.alias_arn(&name);
+        let region = &trail.place().region;
+        let exists = |regional: &Regional| regional.aliases.contains_key(&name);
+        if self.state.read().region(region).is_some_and(exists) {
+            let arn = trail.place().alias_arn(&name);
             return Err(KmsError::AlreadyExists(format!(
                 "An alias with the name {arn} already exists"
             )));
@@ -53,7 +56,7 @@ impl Embedded {
             created: now,
             updated: now,
         };
-        let change = self.put_alias(store, name, alias)?;
+        let change = self.put_alias(store, trail, name, alias)?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
 
@@ -66,8 +69,8 @@ impl Embedded {
         trail.parameter("targetKeyId", &*request.target_key_id);
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
-        let key = self.find_target(&request.target_key_id)?;
-        let (alias, former) = self.find_alias(&name)?;
+        let key = self.find_target(trail.place(), &request.target_key_id)?;
+        let (alias, former) = self.find_alias(trail.place(), &name)?;
         let allowed = self.authorize_alias(trail, "kms:UpdateAlias", &name, &[&*former, &*key])?;
         key.check_manageable()?;
         if alias.key != key.id {
@@ -78,25 +81,19 @@ impl Embedded {
             updated: Timestamp::now(),
             ..alias
         };
-        let change = self.put_alias(store, name, alias)?;
+        let change = self.put_alias(store, trail, name, alias)?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
 
     fn put_alias<'a>(
         &'a self,
-        store: MutexGuard<'a, Store>,
+        store: MutexGuard<'a, Box<dyn Store>>,
+        trail: &Trail<'_>,
         name: AliasName,
         alias: Alias,
     ) -> Result<Change<'a>, KmsError> {
-        let written = (name.clone(), alias.clone());
-        Change::write(
-            self,
-            store,
-            |store| store.put_alias(&written.0, &written.1),
-            move |state| {
-                state.aliases.insert(name, alias);
-            },
-        )
+        let region = trail.place().region.clone();
+        Change::write(self, store, vec![Write::Alias(region, name, alias)])
     }
 
     pub(super) fn delete_alias<'a>(
@@ -107,14 +104,10 @@ impl Embedded {
         trail.parameter("aliasName", &*request.alias_name);
         let name = AliasName::parse(&request.alias_name)?;
         let store = self.changing();
-        let (_, key) = self.find_alias(&name)?;
+        let (_, key) = self.find_alias(trail.place(), &name)?;
         let allowed = self.authorize_alias(trail, "kms:DeleteAlias", &name, &[&*key])?;
-        let change = Change::write(self, store, |store| store.delete_alias(&name), {
-            let name = name.clone();
-            move |state| {
-                state.aliases.remove(&name);
-            }
-        })?;
+        let region = trail.place().region.clone();
+        let change = Change::write(self, store, vec![Write::ForgetAlias(region, name)])?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
 
@@ -131,18 +124,24 @@ impl Embedded {
         let allowed =
             self.authorize(trail, "kms:ListAliases", Target::Account, Facts::default())?;
         let of_key = match request.key_id.as_deref() {
-            Some(key_id) => Some(self.find_by_id(key_id)?.id),
+            Some(key_id) => Some(self.find_by_id(trail.place(), key_id)?.id),
             None => None,
         };
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let from = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let place = trail.place();
         let state = self.state.read();
         let aliases = state
-            .aliases
-            .range((from, Bound::Unbounded))
+            .region(&place.region)
+            .into_iter()
+            .flat_map(|regional| {
+                regional
+                    .aliases
+                    .range::<AliasName, _>((from, Bound::Unbounded))
+            })
             .filter(|(_, alias)| of_key.is_none_or(|key| alias.key == key))
             .map(|(name, alias)| AliasListEntry {
                 alias_name: name.to_string(),
-                alias_arn: self.home.place.alias_arn(name),
+                alias_arn: place.alias_arn(name),
                 target_key_id: alias.key.to_string(),
                 creation_date: alias.created,
                 last_updated_date: alias.updated,
@@ -172,31 +171,32 @@ impl Embedded {
         Ok(allowed)
     }
 
-    fn find_target(&self, text: &str) -> Result<Arc<Key>, KmsError> {
-        match self.home.place.parse_key_name(text)? {
-            KeyName::Id(_) => self.find_by_id(text),
+    fn find_target(&self, place: &Place, text: &str) -> Result<Arc<Key>, KmsError> {
+        match place.parse_key_name(text)? {
+            KeyName::Id(_) => self.find_by_id(place, text),
             KeyName::Alias(_) => Err(KmsError::Validation(
                 "Aliases must refer to keys. Not aliases".to_owned(),
             )),
         }
     }
 
-    fn find_alias(&self, name: &AliasName) -> Result<(Alias, Arc<Key>), KmsError> {
+    fn find_alias(&self, place: &Place, name: &AliasName) -> Result<(Alias, Arc<Key>), KmsError> {
         let state = self.state.read();
-        let alias = state
-            .aliases
-            .get(name)
-            .cloned()
-            .ok_or_else(|| self.no_such_alias(name))?;
-        let key = state
-            .keys
-            .get(&alias.key)
-            .expect("the store's foreign keys hold");
-        Ok((alias, Arc::clone(key)))
+        let regional = state.region(&place.region);
+        let found = regional.and_then(|regional| {
+            let alias = regional.aliases.get(name)?;
+            let key = regional.keys.get(&alias.key);
+            let key = key.expect("the store's foreign keys hold");
+            Some((alias.clone(), Arc::clone(key)))
+        });
+        found.ok_or_else(|| no_such_alias(place, name))
     }
 
     fn check_room(&self, key: &Key) -> Result<(), KmsError> {
-        if self.state.read().aliases_of(key.id).count() >= MAX_PER_KEY {
+        let state = self.state.read();
+        let regional = state.region(&key.region);
+        let aliases = regional.map_or(0, |regional| regional.aliases_of(key.id).count());
+        if aliases >= MAX_PER_KEY {
             return Err(KmsError::LimitExceeded(format!(
                 "{} has {MAX_PER_KEY} aliases, as many as a key may have.",
                 key.arn

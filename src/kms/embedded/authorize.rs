@@ -1,14 +1,14 @@
 //! Asking policy: what a request is about, and what it says of itself to conditions.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use super::{Embedded, trail::Trail};
 use crate::{
     kms::{
         Caller, KmsError,
-        api::{EncryptionAlgorithm, EncryptionContext, Tag},
-        name::AliasName,
-        state::Key,
+        api::{EncryptionAlgorithm, EncryptionContext, KeySpec, KeyUsage, Origin, Tag},
+        key::Key,
+        name::{AliasName, Place},
     },
     policy::{self, Allowed, Context, Denied, DenyReason, Document, Principal, Request},
 };
@@ -35,10 +35,19 @@ pub(super) struct Facts<'a> {
     pub(super) same_key: Option<bool>,
     /// `CreateKey` and `PutKeyPolicy` only.
     pub(super) bypass_lockout_check: Option<bool>,
-    /// `CreateKey` only: the new key is of the only kind there is.
-    pub(super) new_key: bool,
+    /// `CreateKey` only.
+    pub(super) new_key: Option<NewKey>,
     /// `CreateKey` only.
     pub(super) request_tags: &'a [Tag],
+}
+
+/// What a key that is to be made will be.
+#[derive(Clone, Copy)]
+pub(super) struct NewKey {
+    pub(super) spec: KeySpec,
+    pub(super) usage: KeyUsage,
+    pub(super) origin: Origin,
+    pub(super) multi_region: bool,
 }
 
 impl Embedded {
@@ -57,13 +66,13 @@ impl Embedded {
             }
             Target::Account | Target::Alias(_) => &self.account,
         };
-        match self.decide(document, trail.caller(), action, target, facts) {
+        match self.decide(document, trail, action, target, facts) {
             Ok(allowed) => {
                 trail.allowed(&allowed);
                 Ok(allowed)
             }
             Err(denied) => {
-                let error = self.access_denied(&denied, trail.caller(), action, target);
+                let error = access_denied(&denied, trail, action, target);
                 trail.denied(denied);
                 Err(error)
             }
@@ -74,15 +83,17 @@ impl Embedded {
     pub(super) fn decide(
         &self,
         document: &Document,
-        caller: &Caller,
+        trail: &Trail<'_>,
         action: &str,
         target: Target<'_>,
         facts: Facts<'_>,
     ) -> Result<Allowed, Denied> {
-        let resource = self.resource(target);
+        let (caller, place) = (trail.caller(), trail.place());
+        let resource = resource(place, target);
         let context = Conditions {
             service: self,
             caller,
+            place,
             target,
             facts,
         };
@@ -93,52 +104,56 @@ impl Embedded {
             resource: &resource,
             context: &context,
         };
-        let identity = self.identity_policy(principal);
-        policy::decide(document, identity.as_slice(), &[], &request)
-    }
-
-    fn identity_policy(&self, principal: &Principal) -> Option<&Document> {
-        (principal.arn == self.home.admin.arn).then_some(&self.administrator)
-    }
-
-    fn resource<'a>(&self, target: Target<'a>) -> Cow<'a, str> {
-        match target {
-            Target::Account => "*".into(),
-            Target::Key(key) => (&*key.arn).into(),
-            Target::Alias(alias) => self.home.place.alias_arn(alias).into(),
+        let attached = self.identity_policies(principal);
+        let mut identity: Vec<&Document> = attached.iter().map(|document| &**document).collect();
+        if principal.arn == self.home.admin.arn {
+            identity.push(&self.administrator);
         }
+        policy::decide(document, &identity, &[], &request)
     }
 
-    /// AWS's words (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
-    fn access_denied(
-        &self,
-        denied: &Denied,
-        caller: &Caller,
-        action: &str,
-        target: Target<'_>,
-    ) -> KmsError {
-        let by_resource_policy = match denied.reason {
-            DenyReason::ExplicitDeny => denied
-                .statements
-                .iter()
-                .any(|statement| !statement.starts_with("identity:")),
-            DenyReason::NoAllow => matches!(target, Target::Key(_)),
-        };
-        let kind = if by_resource_policy {
-            "resource-based"
-        } else {
-            "identity-based"
-        };
-        let because = match denied.reason {
-            DenyReason::ExplicitDeny => format!("with an explicit deny in a {kind} policy"),
-            DenyReason::NoAllow => format!("because no {kind} policy allows the {action} action"),
-        };
-        KmsError::AccessDenied(format!(
-            "User: {} is not authorized to perform: {action} on resource: {} {because}",
-            caller.principal.arn,
-            self.resource(target),
-        ))
+    /// What is attached to the caller, and to the caller's groups and roles.
+    fn identity_policies(&self, principal: &Principal) -> Vec<Arc<Document>> {
+        let state = self.state.read();
+        let names = std::iter::once(&principal.arn).chain(&principal.also);
+        names
+            .flat_map(|arn| state.identity_policies(arn))
+            .cloned()
+            .collect()
     }
+}
+
+fn resource<'a>(place: &Place, target: Target<'a>) -> Cow<'a, str> {
+    match target {
+        Target::Account => "*".into(),
+        Target::Key(key) => (&*key.arn).into(),
+        Target::Alias(alias) => place.alias_arn(alias).into(),
+    }
+}
+
+/// AWS's words (<https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html>).
+fn access_denied(denied: &Denied, trail: &Trail<'_>, action: &str, target: Target<'_>) -> KmsError {
+    let by_resource_policy = match denied.reason {
+        DenyReason::ExplicitDeny => denied
+            .statements
+            .iter()
+            .any(|statement| !statement.starts_with("identity:")),
+        DenyReason::NoAllow => matches!(target, Target::Key(_)),
+    };
+    let kind = if by_resource_policy {
+        "resource-based"
+    } else {
+        "identity-based"
+    };
+    let because = match denied.reason {
+        DenyReason::ExplicitDeny => format!("with an explicit deny in a {kind} policy"),
+        DenyReason::NoAllow => format!("because no {kind} policy allows the {action} action"),
+    };
+    KmsError::AccessDenied(format!(
+        "User: {} is not authorized to perform: {action} on resource: {} {because}",
+        trail.caller().principal.arn,
+        resource(trail.place(), target),
+    ))
 }
 
 /// The condition keys of one request
@@ -146,6 +161,7 @@ impl Embedded {
 struct Conditions<'a> {
     service: &'a Embedded,
     caller: &'a Caller,
+    place: &'a Place,
     target: Target<'a>,
     facts: Facts<'a>,
 }
@@ -156,6 +172,18 @@ impl Conditions<'_> {
             Target::Key(key) => Some(key),
             Target::Account | Target::Alias(_) => None,
         }
+    }
+
+    /// What the key is, or will be.
+    fn kind(&self) -> Option<NewKey> {
+        self.facts.new_key.or_else(|| {
+            self.key().map(|key| NewKey {
+                spec: key.spec,
+                usage: key.usage,
+                origin: key.origin,
+                multi_region: key.primary.is_some(),
+            })
+        })
     }
 
     /// The values of a family's key, such as `kms:EncryptionContext:department`. A key's name in a
@@ -190,18 +218,15 @@ fn tags(tags: &[Tag]) -> Vec<(&str, &str)> {
 
 impl Context for Conditions<'_> {
     fn get(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
-        let place = &self.service.home.place;
-        let of_some_key = self.facts.new_key || self.key().is_some();
+        let place = self.place;
         let bool = |truth: bool| Cow::from(if truth { "true" } else { "false" });
         let one: Cow<'_, str> = match key {
             "kms:ViaService" if self.caller.via_kmsfs => place.via_service().into(),
             "kms:CallerAccount" => (&*self.caller.principal.account).into(),
-            "kms:KeySpec" | "kms:CustomerMasterKeySpec" if of_some_key => Key::SPEC.as_str().into(),
-            "kms:KeyUsage" | "kms:CustomerMasterKeyUsage" if of_some_key => {
-                Key::USAGE.as_str().into()
-            }
-            "kms:KeyOrigin" if of_some_key => Key::ORIGIN.as_str().into(),
-            "kms:MultiRegion" if of_some_key => bool(false),
+            "kms:KeySpec" | "kms:CustomerMasterKeySpec" => self.kind()?.spec.as_str().into(),
+            "kms:KeyUsage" | "kms:CustomerMasterKeyUsage" => self.kind()?.usage.as_str().into(),
+            "kms:KeyOrigin" => self.kind()?.origin.as_str().into(),
+            "kms:MultiRegion" => bool(self.kind()?.multi_region),
             "kms:EncryptionAlgorithm" => self.facts.algorithm?.as_str().into(),
             "kms:RequestAlias" => self.facts.request_alias?.as_str().into(),
             "kms:ReEncryptOnSameKey" => bool(self.facts.same_key?),
@@ -210,7 +235,7 @@ impl Context for Conditions<'_> {
             "aws:PrincipalType" => "User".into(),
             "aws:CurrentTime" => jiff::Timestamp::now().to_string().into(),
             "aws:EpochTime" => jiff::Timestamp::now().as_second().to_string().into(),
-            "aws:RequestedRegion" => (&*place.region).into(),
+            "aws:RequestedRegion" => place.region.as_str().into(),
             "aws:ResourceAccount" => (&*place.account).into(),
             "aws:ViaAWSService" => bool(self.caller.via_kmsfs),
             "kms:EncryptionContextKeys" => {
@@ -227,8 +252,8 @@ impl Context for Conditions<'_> {
             }
             "kms:ResourceAliases" => {
                 let state = self.service.state.read();
-                let aliases = state.aliases_of(self.key()?.id);
-                return Some(aliases.map(|(name, _)| name.to_string().into()).collect());
+                let aliases = state.region(&place.region)?.aliases_of(self.key()?.id);
+                return Some(aliases.map(|name| name.to_string().into()).collect());
             }
             family => return self.of_family(family),
         };

@@ -17,16 +17,16 @@ use crate::{
             CiphertextBlob, DataKeySpec, DecryptRequest, DecryptResponse, EncryptRequest,
             EncryptResponse, EncryptionAlgorithm, EncryptionContext, GenerateDataKeyRequest,
             GenerateDataKeyResponse, GenerateDataKeyWithoutPlaintextResponse,
-            GenerateRandomRequest, GenerateRandomResponse, Plaintext, ReEncryptRequest,
+            GenerateRandomRequest, GenerateRandomResponse, KeyUsage, Plaintext, ReEncryptRequest,
             ReEncryptResponse,
         },
         blob::{self, Unverified},
-        name::AliasName,
-        state::{Key, Usable},
+        key::{Key, Usable},
+        name::{AliasName, Place},
     },
 };
 
-/// How every key of this version encrypts.
+/// How a key encrypts unless another way is asked for.
 const ALGORITHM: EncryptionAlgorithm = EncryptionAlgorithm::SymmetricDefault;
 /// The most that `NumberOfBytes` asks for.
 const MAX_BYTES: i32 = 1024;
@@ -67,18 +67,21 @@ impl Embedded {
         number_of_bytes(trail, request.number_of_bytes);
         context(trail, "encryptionContext", &request.encryption_context);
         let length = data_key_length(request)?;
-        let named = self.find(&request.key_id)?;
+        let named = self.find(trail.place(), &request.key_id)?;
         let facts = facts(&request.encryption_context, named.alias.as_ref());
         let allowed = self.authorize(trail, action, Target::Key(&named.key), facts)?;
         let key = named.key.usable(&allowed)?;
+        let operation = action.trim_start_matches("kms:");
+        check_usage(key.key(), KeyUsage::EncryptDecrypt, operation)?;
+        check_algorithm(key, None)?;
         check_dry_run(request.dry_run)?;
         let mut plaintext = vec![0; length];
         random::fill(&mut plaintext);
         let plaintext = Plaintext::new(plaintext);
         let sealed = GenerateDataKeyWithoutPlaintextResponse {
-            ciphertext_blob: seal(key, &request.encryption_context, plaintext.expose()),
+            ciphertext_blob: seal(key, &request.encryption_context, plaintext.expose())?,
             key_id: key.key().arn.clone(),
-            key_material_id: key.current().id().to_owned(),
+            key_material_id: key.current().id().to_string(),
         };
         Ok(Done::answer(&allowed, (sealed, plaintext)))
     }
@@ -96,16 +99,21 @@ impl Embedded {
             request.plaintext.expose().len(),
             blob::MAX_PLAINTEXT,
         )?;
-        let named = self.find(&request.key_id)?;
+        let named = self.find(trail.place(), &request.key_id)?;
         let facts = facts(&request.encryption_context, named.alias.as_ref());
         let allowed = self.authorize(trail, "kms:Encrypt", Target::Key(&named.key), facts)?;
         let key = named.key.usable(&allowed)?;
-        check_algorithm(request.encryption_algorithm)?;
+        check_usage(key.key(), KeyUsage::EncryptDecrypt, "Encrypt")?;
+        check_algorithm(key, request.encryption_algorithm)?;
         check_dry_run(request.dry_run)?;
         Ok(Done::answer(
             &allowed,
             EncryptResponse {
-                ciphertext_blob: seal(key, &request.encryption_context, request.plaintext.expose()),
+                ciphertext_blob: seal(
+                    key,
+                    &request.encryption_context,
+                    request.plaintext.expose(),
+                )?,
                 key_id: key.key().arn.clone(),
                 encryption_algorithm: ALGORITHM,
             },
@@ -120,13 +128,18 @@ impl Embedded {
         trail.optional("keyId", request.key_id.as_deref());
         context(trail, "encryptionContext", &request.encryption_context);
         algorithm(trail, "encryptionAlgorithm", request.encryption_algorithm);
-        let source = self.find_source(&request.ciphertext_blob, request.key_id.as_deref())?;
+        let source = self.find_source(
+            trail.place(),
+            &request.ciphertext_blob,
+            request.key_id.as_deref(),
+        )?;
         let facts = facts(&request.encryption_context, source.named.alias.as_ref());
         let target = Target::Key(&source.named.key);
         let allowed = self.authorize(trail, "kms:Decrypt", target, facts)?;
         source.check_key()?;
         let key = source.named.key.usable(&allowed)?;
-        check_algorithm(request.encryption_algorithm)?;
+        check_usage(key.key(), KeyUsage::EncryptDecrypt, "Decrypt")?;
+        check_algorithm(key, request.encryption_algorithm)?;
         let (mut plaintext, key_material_id) = source.open(key, &request.encryption_context)?;
         check_dry_run(request.dry_run)?;
         Ok(Done::answer(
@@ -162,9 +175,12 @@ impl Embedded {
             destination_algorithm,
         );
 
-        let source =
-            self.find_source(&request.ciphertext_blob, request.source_key_id.as_deref())?;
-        let destination = self.find(&request.destination_key_id)?;
+        let source = self.find_source(
+            trail.place(),
+            &request.ciphertext_blob,
+            request.source_key_id.as_deref(),
+        )?;
+        let destination = self.find(trail.place(), &request.destination_key_id)?;
         let same_key = Some(source.named.key.id == destination.key.id);
         let from = Facts {
             same_key,
@@ -181,20 +197,22 @@ impl Embedded {
         source.check_key()?;
         let source_key = source.named.key.usable(&from)?;
         let destination_key = destination.key.usable(&to)?;
-        check_algorithm(source_algorithm)?;
-        check_algorithm(destination_algorithm)?;
+        check_usage(source_key.key(), KeyUsage::EncryptDecrypt, "ReEncrypt")?;
+        check_usage(destination_key.key(), KeyUsage::EncryptDecrypt, "ReEncrypt")?;
+        check_algorithm(source_key, source_algorithm)?;
+        check_algorithm(destination_key, destination_algorithm)?;
         let (plaintext, source_key_material_id) = source.open(source_key, source_context)?;
         check_dry_run(request.dry_run)?;
         Ok(Done::answer(
             &to,
             ReEncryptResponse {
-                ciphertext_blob: seal(destination_key, destination_context, &plaintext),
+                ciphertext_blob: seal(destination_key, destination_context, &plaintext)?,
                 source_key_id: source_key.key().arn.clone(),
                 key_id: destination_key.key().arn.clone(),
                 source_encryption_algorithm: ALGORITHM,
                 destination_encryption_algorithm: ALGORITHM,
                 source_key_material_id,
-                destination_key_material_id: destination_key.current().id().to_owned(),
+                destination_key_material_id: destination_key.current().id().to_string(),
             },
         ))
     }
@@ -235,15 +253,16 @@ impl Embedded {
     /// The key to open `ciphertext` with: the one `named` in the request, else the one in the blob.
     fn find_source<'b>(
         &self,
+        place: &Place,
         ciphertext: &'b CiphertextBlob,
         named: Option<&str>,
     ) -> Result<Source<'b>, KmsError> {
         check_length("ciphertextBlob", ciphertext.0.len(), blob::MAX_BLOB)?;
         let blob = blob::parse(ciphertext);
         let named = match (named, &blob) {
-            (Some(text), _) => self.find(text)?,
+            (Some(text), _) => self.find(place, text)?,
             (None, None) => return Err(KmsError::InvalidCiphertext),
-            (None, Some(blob)) => match self.state.read().keys.get(&blob.key_id) {
+            (None, Some(blob)) => match self.state.read().key(&place.region, blob.key_id) {
                 Some(key) => Named {
                     key: Arc::clone(key),
                     alias: None,
@@ -289,15 +308,42 @@ impl Source<'_> {
     ) -> Result<(Zeroizing<Vec<u8>>, String), KmsError> {
         let opened = self.blob.as_ref().and_then(|blob| {
             let material = key.material(blob.key_version)?;
-            let plaintext = blob.open(material, context)?;
-            Some((plaintext, material.id().to_owned()))
+            let plaintext = blob.open(material.symmetric()?, context)?;
+            Some((plaintext, material.id().to_string()))
         });
         opened.ok_or(KmsError::InvalidCiphertext)
     }
 }
 
-fn seal(key: Usable<'_>, context: &EncryptionContext, plaintext: &[u8]) -> CiphertextBlob {
-    blob::seal(key.key().id, key.current(), context, plaintext)
+fn seal(
+    key: Usable<'_>,
+    context: &EncryptionContext,
+    plaintext: &[u8],
+) -> Result<CiphertextBlob, KmsError> {
+    let (id, material) = (key.key().id, key.current());
+    let secret = material.symmetric().ok_or_else(|| {
+        let arn = &key.key().arn;
+        KmsError::Unsupported(format!(
+            "{arn} is no symmetric encryption key; this version of kmsfs does not encrypt with it."
+        ))
+    })?;
+    Ok(blob::seal(
+        id,
+        (material.version(), secret),
+        context,
+        plaintext,
+    ))
+}
+
+/// Whether a key of this usage can do `operation`.
+pub(super) fn check_usage(key: &Key, usage: KeyUsage, operation: &str) -> Result<(), KmsError> {
+    if key.usage == usage {
+        return Ok(());
+    }
+    Err(KmsError::InvalidKeyUsage(format!(
+        "{} key usage is {} which is not valid for {operation}.",
+        key.arn, key.usage
+    )))
 }
 
 fn facts<'a>(context: &'a EncryptionContext, alias: Option<&'a AliasName>) -> Facts<'a> {
@@ -361,14 +407,16 @@ fn check_length(member: &str, length: usize, most: usize) -> Result<(), KmsError
     )))
 }
 
-fn check_algorithm(asked: Option<EncryptionAlgorithm>) -> Result<(), KmsError> {
-    match asked {
-        None | Some(ALGORITHM) => Ok(()),
-        Some(other) => Err(KmsError::InvalidKeyUsage(format!(
-            "Algorithm {other} is incompatible with key spec {}.",
-            Key::SPEC
-        ))),
+fn check_algorithm(key: Usable<'_>, asked: Option<EncryptionAlgorithm>) -> Result<(), KmsError> {
+    let key = key.key();
+    let asked = asked.unwrap_or(ALGORITHM);
+    if key.spec.encryption_algorithms(key.usage).contains(&asked) {
+        return Ok(());
     }
+    Err(KmsError::InvalidKeyUsage(format!(
+        "Algorithm {asked} is incompatible with key spec {}.",
+        key.spec
+    )))
 }
 
 fn check_dry_run(dry_run: Option<bool>) -> Result<(), KmsError> {

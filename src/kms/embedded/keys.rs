@@ -4,22 +4,24 @@ use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
 use super::{
     Change, Done, Embedded,
-    authorize::{Facts, Target},
+    authorize::{Facts, NewKey, Target},
     page,
     policies::parse_policy,
     trail::Trail,
 };
 use crate::{
     kms::{
-        KmsError,
+        KmsError, Region,
         api::{
             CreateKeyRequest, CreateKeyResponse, DescribeKeyRequest, DescribeKeyResponse,
-            DisableKeyRequest, Empty, EnableKeyRequest, KeyListEntry, KeySpec, KeyState,
-            ListKeysRequest, ListKeysResponse, Origin, Tag, Timestamp,
+            DisableKeyRequest, Empty, EnableKeyRequest, KeyListEntry, KeyManager, KeyMetadata,
+            KeySpec, KeyState, KeyUsage, ListKeysRequest, ListKeysResponse, Origin, Tag, Timestamp,
         },
-        material::{KeyVersion, Material},
+        key::Key,
+        material::{KeyVersion, Material, MaterialFacts},
         name::KeyId,
-        state::Key,
+        secret::Secret,
+        state::Write,
     },
     policy::canned,
 };
@@ -36,22 +38,19 @@ impl Embedded {
         let description = request.description.as_deref().unwrap_or_default();
         let tags = request.tags.as_deref().unwrap_or_default();
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
-        let spec = request
-            .key_spec
-            .or(request.customer_master_key_spec)
-            .unwrap_or(Key::SPEC);
         trail.parameter("description", description);
-        trail.parameter("keySpec", spec.as_str());
-        trail.parameter("keyUsage", request.key_usage.unwrap_or(Key::USAGE).as_str());
-        trail.parameter("origin", request.origin.unwrap_or(Key::ORIGIN).as_str());
         trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
         trail.optional("policy", request.policy.as_deref());
-        check_kind(request, spec)?;
+        let kind = kind_of(request, &trail.place().region)?;
+        trail.parameter("keySpec", kind.spec.as_str());
+        trail.parameter("keyUsage", kind.usage.as_str());
+        trail.parameter("origin", kind.origin.as_str());
+        trail.parameter("multiRegion", kind.multi_region);
         check_description(description)?;
         check_tags(tags)?;
 
         let facts = Facts {
-            new_key: true,
+            new_key: Some(kind),
             request_tags: tags,
             bypass_lockout_check: Some(bypass),
             ..Facts::default()
@@ -64,30 +63,49 @@ impl Embedded {
             Some(policy) => parse_policy(policy)?,
             None => parse_policy(&canned::default_key_policy(&self.home.place.account))?,
         };
-        let id = KeyId::generate();
-        let material = Material::generate(id, KeyVersion::FIRST, None);
-        let first = material.seal(&self.root, id);
+        let place = trail.place().clone();
+        let (id, now) = (KeyId::generate(kind.multi_region), Timestamp::now());
+        let imported = kind.origin == Origin::External;
+        let first = if imported {
+            None
+        } else {
+            let facts = MaterialFacts::new(KeyVersion::FIRST, None, now);
+            Some(Material::new(id, facts, Secret::generate(kind.spec)?))
+        };
+        let mut writes = Vec::with_capacity(2);
+        let sealed = first.as_ref().map(|material| material.seal(&self.root, id));
         let key = Arc::new(Key {
             id,
-            arn: self.home.place.key_arn(id),
-            created: Timestamp::now(),
-            state: KeyState::Enabled,
+            arn: place.key_arn(id),
+            spec: kind.spec,
+            usage: kind.usage,
+            origin: kind.origin,
+            manager: KeyManager::Customer,
+            created: now,
+            state: if imported {
+                KeyState::PendingImport
+            } else {
+                KeyState::Enabled
+            },
             description: description.to_owned(),
             tags: tags.into(),
             policy: Arc::new(policy),
-            materials: vec![Arc::new(material)],
+            primary: kind.multi_region.then(|| place.region.clone()),
+            deletion: None,
+            rotation: None,
+            materials: first.into_iter().map(Arc::new).collect(),
+            region: place.region.clone(),
         });
         self.check_lockout(trail, &key, &key.policy, bypass)?;
         let response = CreateKeyResponse {
-            key_metadata: key.metadata(&self.home.place),
+            key_metadata: key.metadata(&place, &[]),
         };
         trail.key(&key.arn);
         trail.response("keyId", id.to_string());
         let store = self.changing();
-        let change = Change::write(self, store, |store| store.insert_key(&key, &first), {
-            let key = Arc::clone(&key);
-            move |state| drop(state.keys.insert(id, key))
-        })?;
+        writes.push(Write::Key(key));
+        writes.extend(sealed.map(|sealed| Write::Material(place.region, id, sealed)));
+        let change = Change::write(self, store, writes)?;
         Ok(Done::change(&allowed, change, response))
     }
 
@@ -97,14 +115,20 @@ impl Embedded {
         request: &'a DescribeKeyRequest,
     ) -> Result<Done<'a, DescribeKeyResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
-        let named = self.find(&request.key_id)?;
+        let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
             ..Facts::default()
         };
         let allowed = self.authorize(trail, "kms:DescribeKey", Target::Key(&named.key), facts)?;
-        let key_metadata = named.key.metadata(&self.home.place);
+        let key_metadata = self.metadata(trail, &named.key);
         Ok(Done::answer(&allowed, DescribeKeyResponse { key_metadata }))
+    }
+
+    /// What the API tells of `key`.
+    pub(super) fn metadata(&self, trail: &Trail<'_>, key: &Key) -> KeyMetadata {
+        let replicas = self.state.read().replica_regions(key);
+        key.metadata(trail.place(), &replicas)
     }
 
     pub(super) fn list_keys<'a>(
@@ -118,8 +142,9 @@ impl Embedded {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let state = self.state.read();
         let keys = state
-            .keys
-            .range((from, Bound::Unbounded))
+            .region(&trail.place().region)
+            .into_iter()
+            .flat_map(|regional| regional.keys.range((from, Bound::Unbounded)))
             .map(|(_, key)| KeyListEntry {
                 key_id: key.id.to_string(),
                 key_arn: key.arn.clone(),
@@ -161,65 +186,66 @@ impl Embedded {
     ) -> Result<Done<'a, Empty>, KmsError> {
         trail.parameter("keyId", key_id);
         let store = self.changing();
-        let key = self.find_by_id(key_id)?;
+        let key = self.find_by_id(trail.place(), key_id)?;
         let allowed = self.authorize(trail, action, Target::Key(&key), Facts::default())?;
         key.check_manageable()?;
-        let id = key.id;
-        let switched = Arc::new(Key {
+        let switched = Key {
             state: to,
             ..(*key).clone()
-        });
-        let change = Change::write(
-            self,
-            store,
-            |store| store.set_key_state(id, to),
-            move |state| drop(state.keys.insert(id, switched)),
-        )?;
+        };
+        let change = Change::write(self, store, vec![Write::Key(Arc::new(switched))])?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
 }
 
-/// Only symmetric encryption keys with material of our own can be made as yet.
-fn check_kind(request: &CreateKeyRequest, spec: KeySpec) -> Result<(), KmsError> {
-    let unsupported = |what: String| {
-        Err(KmsError::Unsupported(format!(
-            "{what} is not supported by this version of kmsfs, which makes SYMMETRIC_DEFAULT keys \
-             with Origin AWS_KMS in one Region"
-        )))
-    };
+/// What kind of key the request asks for, if there is such a kind.
+fn kind_of(request: &CreateKeyRequest, region: &Region) -> Result<NewKey, KmsError> {
+    let invalid = |text: String| Err(KmsError::Validation(text));
     if request.key_spec.is_some() && request.customer_master_key_spec.is_some() {
-        return Err(KmsError::Validation(
+        return invalid(
             "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
              CustomerMasterKeySpec is deprecated."
                 .to_owned(),
-        ));
+        );
     }
-    if spec != Key::SPEC {
-        if request.key_usage.is_none() {
-            return Err(KmsError::Validation(
+    let spec = request.key_spec.or(request.customer_master_key_spec);
+    let spec = spec.unwrap_or(KeySpec::SymmetricDefault);
+    let usage = match request.key_usage {
+        Some(usage) => usage,
+        None if spec.is_symmetric_encryption() => KeyUsage::EncryptDecrypt,
+        None => {
+            return invalid(
                 "You must specify a KeyUsage value for all KMS keys except for symmetric \
                  encryption keys."
                     .to_owned(),
-            ));
+            );
         }
-        return unsupported(format!("KeySpec {spec}"));
+    };
+    if !spec.usages().contains(&usage) {
+        return invalid(format!(
+            "KeyUsage {usage} is not compatible with KeySpec {spec}"
+        ));
     }
-    match request.key_usage {
-        None | Some(Key::USAGE) => {}
-        Some(usage) => {
-            return Err(KmsError::Validation(format!(
-                "KeyUsage {usage} is not compatible with KeySpec {spec}"
-            )));
-        }
+    if spec == KeySpec::Sm2 && !region.is_in_china() {
+        return Err(KmsError::Unsupported(format!(
+            "KeySpec {spec} is not supported in this region"
+        )));
     }
-    match request.origin {
-        None | Some(Origin::AwsKms) => {}
-        Some(origin) => return unsupported(format!("Origin {origin}")),
+    let origin = request.origin.unwrap_or(Origin::AwsKms);
+    if matches!(origin, Origin::AwsCloudHsm | Origin::ExternalKeyStore)
+        || request.custom_key_store_id.is_some()
+        || request.xks_key_id.is_some()
+    {
+        return Err(KmsError::Unsupported(
+            "Custom key stores are not supported by this version of kmsfs.".to_owned(),
+        ));
     }
-    if request.multi_region == Some(true) {
-        return unsupported("MultiRegion".to_owned());
-    }
-    Ok(())
+    Ok(NewKey {
+        spec,
+        usage,
+        origin,
+        multi_region: request.multi_region.unwrap_or(false),
+    })
 }
 
 fn check_description(description: &str) -> Result<(), KmsError> {

@@ -16,8 +16,10 @@ mod rotations;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod unsupported;
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -28,11 +30,12 @@ use self::trail::Trail;
 use super::{
     Caller, HomeError, KeyService, KmsError, api,
     home::{AUDIT, Inner},
-    name::{AliasName, KeyName},
+    key::Key,
+    name::{AliasName, KeyName, Place},
     service::with_operations,
     signer::Signer,
-    state::{Key, State},
-    store::Store,
+    state::{State, Write},
+    store::{Sqlite, Store, StoreError},
 };
 use crate::{
     audit::{self, Anchored, Durability, Log},
@@ -57,7 +60,7 @@ pub(super) struct Embedded {
     origin: audit::Origin,
     state: RwLock<State>,
     /// Held by whoever changes something, from reading the state to having changed it.
-    store: Mutex<Store>,
+    store: Mutex<Box<dyn Store>>,
     signer: Arc<Signer>,
     log: Log,
     last_anchored: Mutex<Instant>,
@@ -71,7 +74,7 @@ impl Embedded {
             .as_ref()
             .ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
         let path = home.file("kms.sqlite");
-        let store = Store::open(&path)?;
+        let store = Sqlite::open(&path, &home.place)?;
         let state = store.load(&path, root, &home.place)?;
         let signer = Arc::new(Signer::new(root));
         let anchor = Arc::clone(&signer) as Arc<dyn audit::Anchor>;
@@ -90,13 +93,13 @@ impl Embedded {
             ),
             origin: audit::Origin {
                 source: audit::Source::Kms,
-                region: home.place.region.clone(),
+                region: home.place.region.to_string(),
                 account: home.place.account.clone(),
             },
             home: Arc::clone(home),
             root: Arc::clone(root),
             state: RwLock::new(state),
-            store: Mutex::new(store),
+            store: Mutex::new(Box::new(store)),
             signer,
             log,
             last_anchored: Mutex::new(Instant::now()),
@@ -111,7 +114,7 @@ impl Embedded {
         request: &'a Q,
         body: impl FnOnce(&'a Self, &mut Trail<'a>, &'a Q) -> Result<Done<'a, R>, KmsError>,
     ) -> Result<R, KmsError> {
-        let mut trail = Trail::new(name, caller);
+        let mut trail = Trail::new(name, caller, self.place(caller));
         let done = match body(self, &mut trail, request) {
             Ok(done) => done,
             Err(error) => {
@@ -132,7 +135,17 @@ impl Embedded {
     }
 
     fn record(&self, trail: &Trail<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
-        let recorded = self.log.record(trail.event(&self.origin, error));
+        let elsewhere;
+        let origin = if trail.place() == &self.home.place {
+            &self.origin
+        } else {
+            elsewhere = audit::Origin {
+                region: trail.place().region.to_string(),
+                ..self.origin.clone()
+            };
+            &elsewhere
+        };
+        let recorded = self.log.record(trail.event(origin, error));
         recorded.map(drop).map_err(|failure| {
             tracing::error!(%failure, "the key service refuses: its audit log cannot be written");
             KmsError::Internal(failure.to_string())
@@ -140,41 +153,54 @@ impl Embedded {
     }
 
     /// Begins an operation that changes something. Until the guard is gone nothing else does.
-    pub(super) fn changing(&self) -> MutexGuard<'_, Store> {
+    pub(super) fn changing(&self) -> MutexGuard<'_, Box<dyn Store>> {
         self.store.lock()
     }
 
+    /// Where the caller asks: the account in the Region of the request.
+    fn place(&self, caller: &Caller) -> Cow<'_, Place> {
+        match &caller.region {
+            Some(region) if *region != self.home.place.region => {
+                Cow::Owned(self.home.place.at(region))
+            }
+            _ => Cow::Borrowed(&self.home.place),
+        }
+    }
+
     /// The key that `text` names in any of the four forms.
-    fn find(&self, text: &str) -> Result<Named, KmsError> {
+    fn find(&self, place: &Place, text: &str) -> Result<Named, KmsError> {
+        let name = place.parse_key_name(text)?;
         let state = self.state.read();
-        let (id, alias) = match self.home.place.parse_key_name(text)? {
+        let regional = state.region(&place.region);
+        let (id, alias) = match name {
             KeyName::Id(id) => (id, None),
-            KeyName::Alias(alias) => match state.aliases.get(&alias) {
-                Some(target) => (target.key, Some(alias)),
-                None => return Err(self.no_such_alias(&alias)),
-            },
+            KeyName::Alias(alias) => {
+                match regional.and_then(|regional| regional.aliases.get(&alias)) {
+                    Some(target) => (target.key, Some(alias)),
+                    None => return Err(no_such_alias(place, &alias)),
+                }
+            }
         };
-        let key = state.keys.get(&id).cloned().ok_or_else(|| {
-            let arn = self.home.place.key_arn(id);
+        let key = regional.and_then(|regional| regional.keys.get(&id));
+        let key = key.cloned().ok_or_else(|| {
+            let arn = place.key_arn(id);
             KmsError::NotFound(format!("Key '{arn}' does not exist"))
         })?;
         Ok(Named { key, alias })
     }
 
-    fn no_such_alias(&self, name: &AliasName) -> KmsError {
-        KmsError::NotFound(format!(
-            "Alias {} is not found.",
-            self.home.place.alias_arn(name)
-        ))
-    }
-
     /// The key that `text` names by key id or key ARN; most administrative operations take no alias.
-    fn find_by_id(&self, text: &str) -> Result<Arc<Key>, KmsError> {
-        match self.home.place.parse_key_name(text)? {
-            KeyName::Id(_) => self.find(text).map(|named| named.key),
+    fn find_by_id(&self, place: &Place, text: &str) -> Result<Arc<Key>, KmsError> {
+        match place.parse_key_name(text)? {
+            KeyName::Id(_) => self.find(place, text).map(|named| named.key),
             KeyName::Alias(_) => Err(KmsError::NotFound(format!("Invalid keyId '{text}'"))),
         }
     }
+}
+
+fn no_such_alias(place: &Place, name: &AliasName) -> KmsError {
+    let arn = place.alias_arn(name);
+    KmsError::NotFound(format!("Alias {arn} is not found."))
 }
 
 impl Drop for Embedded {
@@ -229,24 +255,23 @@ impl<'a, R> Done<'a, R> {
 /// A change that is written but not committed. Dropped without [`Change::commit`], it is undone.
 struct Change<'a> {
     service: &'a Embedded,
-    store: MutexGuard<'a, Store>,
-    apply: Box<dyn FnOnce(&mut State) + 'a>,
+    store: MutexGuard<'a, Box<dyn Store>>,
+    writes: Vec<Write>,
 }
 
 impl<'a> Change<'a> {
-    /// Writes a change with `write`; once committed, `apply` makes the same change in memory.
+    /// Has the store write the change; once committed, it is made in memory.
     fn write(
         service: &'a Embedded,
-        mut store: MutexGuard<'a, Store>,
-        write: impl FnOnce(&mut Store) -> rusqlite::Result<()>,
-        apply: impl FnOnce(&mut State) + 'a,
+        store: MutexGuard<'a, Box<dyn Store>>,
+        writes: Vec<Write>,
     ) -> Result<Self, KmsError> {
-        let written = store.begin().and_then(|()| write(&mut store));
-        let change = Self {
+        let mut change = Self {
             service,
             store,
-            apply: Box::new(apply),
+            writes,
         };
+        let written = change.store.begin(&change.writes);
         written
             .map_err(|error| store_failed(&error))
             .map(|()| change)
@@ -256,7 +281,9 @@ impl<'a> Change<'a> {
         let epoch = self.store.commit().map_err(|error| store_failed(&error))?;
         let mut state = self.service.state.write();
         state.epoch = epoch;
-        std::mem::replace(&mut self.apply, Box::new(|_| ()))(&mut state);
+        for write in self.writes.drain(..) {
+            state.apply(write);
+        }
         Ok(())
     }
 }
@@ -267,9 +294,9 @@ impl Drop for Change<'_> {
     }
 }
 
-fn store_failed(error: &rusqlite::Error) -> KmsError {
+fn store_failed(error: &StoreError) -> KmsError {
     tracing::error!(%error, "the key store failed");
-    KmsError::Internal(format!("the key store failed: {error}"))
+    KmsError::Internal(error.to_string())
 }
 
 macro_rules! run_operations {

@@ -11,7 +11,8 @@ use crate::{
     kms::{
         KmsError,
         api::{Empty, GetKeyPolicyRequest, GetKeyPolicyResponse, PutKeyPolicyRequest},
-        state::Key,
+        key::Key,
+        state::Write,
     },
     policy::{Document, DocumentKind},
 };
@@ -33,7 +34,7 @@ impl Embedded {
         trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
         trail.parameter("policy", &*request.policy);
         let store = self.changing();
-        let key = self.find_by_id(&request.key_id)?;
+        let key = self.find_by_id(trail.place(), &request.key_id)?;
         let facts = Facts {
             bypass_lockout_check: Some(bypass),
             ..Facts::default()
@@ -42,17 +43,11 @@ impl Embedded {
         check_name(request.policy_name.as_deref())?;
         let policy = Arc::new(parse_policy(&request.policy)?);
         self.check_lockout(trail, &key, &policy, bypass)?;
-        let id = key.id;
-        let changed = Arc::new(Key {
+        let changed = Key {
             policy,
             ..(*key).clone()
-        });
-        let change = Change::write(
-            self,
-            store,
-            |store| store.set_policy(id, &request.policy),
-            move |state| drop(state.keys.insert(id, changed)),
-        )?;
+        };
+        let change = Change::write(self, store, vec![Write::Key(Arc::new(changed))])?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
 
@@ -63,7 +58,7 @@ impl Embedded {
     ) -> Result<Done<'a, GetKeyPolicyResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
-        let key = self.find_by_id(&request.key_id)?;
+        let key = self.find_by_id(trail.place(), &request.key_id)?;
         let allowed = self.authorize(
             trail,
             "kms:GetKeyPolicy",
@@ -97,7 +92,7 @@ impl Embedded {
             ..Facts::default()
         };
         let next = "kms:PutKeyPolicy";
-        match self.decide(policy, trail.caller(), next, Target::Key(key), facts) {
+        match self.decide(policy, trail, next, Target::Key(key), facts) {
             Ok(_) => Ok(()),
             Err(_) => Err(KmsError::MalformedPolicy(
                 "The new key policy will not allow you to update the key policy in the future."

@@ -13,9 +13,12 @@ use crate::kms::{
     api::{
         IncludeKeyMaterial, KeyMaterialState, ListKeyRotationsRequest, ListKeyRotationsResponse,
         RotateKeyOnDemandRequest, RotateKeyOnDemandResponse, RotationType, RotationsListEntry,
+        Timestamp,
     },
-    material::{KeyVersion, Material},
-    state::Key,
+    key::Key,
+    material::{KeyVersion, Material, MaterialFacts},
+    secret::Secret,
+    state::Write,
 };
 
 /// On-demand rotations per key
@@ -30,7 +33,7 @@ impl Embedded {
     ) -> Result<Done<'a, RotateKeyOnDemandResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
         let store = self.changing();
-        let key = self.find_by_id(&request.key_id)?;
+        let key = self.find_by_id(trail.place(), &request.key_id)?;
         let target = Target::Key(&key);
         let allowed = self.authorize(trail, "kms:RotateKeyOnDemand", target, Facts::default())?;
         key.usable(&allowed)?;
@@ -38,7 +41,7 @@ impl Embedded {
         let rotations = key
             .materials
             .iter()
-            .filter(|m| m.rotation() == on_demand)
+            .filter(|m| m.facts().rotation == on_demand)
             .count();
         if rotations >= MAX_ON_DEMAND {
             return Err(KmsError::LimitExceeded(format!(
@@ -48,17 +51,17 @@ impl Embedded {
             )));
         }
         let id = key.id;
-        let material = Material::generate(id, key.next_version(), on_demand);
+        let facts = MaterialFacts::new(key.next_version(), on_demand, Timestamp::now());
+        let material = Material::new(id, facts, Secret::generate(key.spec)?);
         let sealed = material.seal(&self.root, id);
         trail.response("keyId", id.to_string());
         let mut rotated = (*key).clone();
         rotated.materials.push(Arc::new(material));
-        let change = Change::write(
-            self,
-            store,
-            |store| store.insert_material(id, &sealed),
-            move |state| drop(state.keys.insert(id, Arc::new(rotated))),
-        )?;
+        let writes = vec![
+            Write::Material(key.region.clone(), id, sealed),
+            Write::Key(Arc::new(rotated)),
+        ];
+        let change = Change::write(self, store, writes)?;
         let response = RotateKeyOnDemandResponse {
             key_id: key.arn.clone(),
         };
@@ -74,7 +77,7 @@ impl Embedded {
         let limit = page::limit(request.limit, 100, 1000)?;
         let after = page::start(request.marker.as_deref(), |name| name.parse().ok())?;
         let after = after.map_or(KeyVersion(0), KeyVersion);
-        let key = self.find_by_id(&request.key_id)?;
+        let key = self.find_by_id(trail.place(), &request.key_id)?;
         let allowed = self.authorize(
             trail,
             "kms:ListKeyRotations",
@@ -86,7 +89,7 @@ impl Embedded {
             .materials
             .iter()
             .filter(|material| material.version() > after)
-            .filter(|material| all || material.rotation().is_some());
+            .filter(|material| all || material.facts().rotation.is_some());
         let page = page::cut(listed, limit, |material| material.version().0.to_string());
         let rotations = page
             .items
@@ -104,17 +107,23 @@ impl Embedded {
 }
 
 fn entry(key: &Key, material: &Material) -> RotationsListEntry {
-    let current = material.version().next() == key.next_version();
-    let rotation_type = material.rotation();
+    let facts = material.facts();
+    let current = key
+        .current()
+        .is_some_and(|current| current.version() == facts.version);
     RotationsListEntry {
         key_id: key.arn.clone(),
-        key_material_id: material.id().to_owned(),
+        key_material_id: material.id().to_string(),
+        key_material_description: facts.description.clone(),
+        import_state: None,
         key_material_state: if current {
             KeyMaterialState::Current
         } else {
             KeyMaterialState::NonCurrent
         },
-        rotation_date: rotation_type.map(|_| material.created()),
-        rotation_type,
+        expiration_model: None,
+        valid_to: facts.valid_to,
+        rotation_date: facts.rotation.map(|_| facts.created),
+        rotation_type: facts.rotation,
     }
 }

@@ -5,6 +5,7 @@ mod audit;
 mod data;
 mod keys;
 mod policies;
+mod regions;
 mod rotations;
 
 use std::sync::Arc;

@@ -1,8 +1,10 @@
 //! What an operation did, gathered for its audit record.
 
+use std::borrow::Cow;
+
 use crate::{
     audit::{Event, Identity, Origin, Process, Refusal, Value},
-    kms::{Caller, KmsError, service::changes_something},
+    kms::{Caller, KmsError, name::Place, service::changes_something},
     policy::{Allowed, Denied, DenyReason},
 };
 
@@ -16,6 +18,7 @@ enum Decision {
 pub(super) struct Trail<'a> {
     operation: &'static str,
     caller: &'a Caller,
+    place: Cow<'a, Place>,
     keys: Vec<String>,
     parameters: Vec<(&'static str, Value<'a>)>,
     responses: Vec<(&'static str, Value<'a>)>,
@@ -23,10 +26,11 @@ pub(super) struct Trail<'a> {
 }
 
 impl<'a> Trail<'a> {
-    pub(super) fn new(operation: &'static str, caller: &'a Caller) -> Self {
+    pub(super) fn new(operation: &'static str, caller: &'a Caller, place: Cow<'a, Place>) -> Self {
         Self {
             operation,
             caller,
+            place,
             keys: Vec::new(),
             parameters: Vec::new(),
             responses: Vec::new(),
@@ -36,6 +40,11 @@ impl<'a> Trail<'a> {
 
     pub(super) fn caller(&self) -> &'a Caller {
         self.caller
+    }
+
+    /// The account, in the Region that is asked.
+    pub(super) fn place(&self) -> &Place {
+        &self.place
     }
 
     /// A key that the call is about.

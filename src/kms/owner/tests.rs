@@ -45,6 +45,7 @@ fn knows(service: &dyn KeyService, caller: &Caller, key_id: &str) -> bool {
             caller,
             &DescribeKeyRequest {
                 key_id: key_id.to_owned(),
+                ..DescribeKeyRequest::default()
             },
         )
         .is_ok()
@@ -241,6 +242,7 @@ fn calls_go_on_while_the_owner_changes_again_and_again() {
             let service = home.service().unwrap();
             let request = DescribeKeyRequest {
                 key_id: key_id.clone(),
+                ..DescribeKeyRequest::default()
             };
             while !done.load(Ordering::Relaxed) {
                 service.describe_key(&me, &request).unwrap();

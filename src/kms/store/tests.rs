@@ -2,7 +2,7 @@ use std::{fs, path::PathBuf};
 
 use rusqlite::Connection;
 
-use super::Store;
+use super::Sqlite;
 use crate::kms::{
     CreateKeyRequest, HomeError, RotateKeyOnDemandRequest,
     testing::{Place, admin},
@@ -98,15 +98,15 @@ fn no_key_material_is_in_the_store_in_the_clear() {
     let (place, path) = place_with_keys();
     let home = place.open();
     let root = home.inner.root.as_ref().unwrap();
-    let state = Store::open(&path)
+    let state = Sqlite::open(&path, &home.inner.place)
         .unwrap()
         .load(&path, root, &home.inner.place)
         .unwrap();
     let mut materials = 0;
     for file in ["kms.sqlite", "kms.sqlite-wal"] {
         let content = fs::read(place.path().join(file)).unwrap_or_default();
-        for material in state.keys.values().flat_map(|key| &key.materials) {
-            let secret = material.secret().expose();
+        for material in state.keys().flat_map(|key| &key.materials) {
+            let secret = material.secret().unwrap().expose();
             assert!(
                 !content.windows(secret.len()).any(|window| window == secret),
                 "{file}"

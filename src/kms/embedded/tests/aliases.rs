@@ -45,6 +45,7 @@ fn list(fixture: &Fixture, key_id: Option<&str>) -> Vec<AliasListEntry> {
 fn named(fixture: &Fixture, key_id: &str) -> Result<String, KmsError> {
     let request = DescribeKeyRequest {
         key_id: key_id.to_owned(),
+        ..DescribeKeyRequest::default()
     };
     let answer = fixture.service().describe_key(&fixture.admin, &request)?;
     Ok(answer.key_metadata.key_id)

@@ -75,6 +75,7 @@ fn refusals_and_failures_are_recorded_with_their_error() {
     let key_id = fixture.key();
     let describe = DescribeKeyRequest {
         key_id: key_id.clone(),
+        ..DescribeKeyRequest::default()
     };
     let refused = refusal(fixture.service().describe_key(&user("eve"), &describe));
     let record = last(&fixture);

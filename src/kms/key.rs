@@ -1,0 +1,192 @@
+//! A KMS key, as the key service knows it.
+
+use std::sync::Arc;
+
+use super::{
+    KmsError,
+    api::{
+        ExpirationModel, KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage,
+        MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Origin, Tag, Timestamp,
+    },
+    material::{KeyVersion, Material},
+    name::{KeyId, Place, Region},
+};
+use crate::policy::{Allowed, Document};
+
+/// A KMS key. Immutable: a change puts another in its place, so that an operation under way sees
+/// one state of it throughout.
+#[derive(Clone)]
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) region: Region,
+    pub(super) arn: String,
+    pub(super) spec: KeySpec,
+    pub(super) usage: KeyUsage,
+    pub(super) origin: Origin,
+    pub(super) manager: KeyManager,
+    pub(super) created: Timestamp,
+    pub(super) state: KeyState,
+    pub(super) description: String,
+    pub(super) tags: Arc<[Tag]>,
+    pub(super) policy: Arc<Document>,
+    /// Of a multi-Region key: where its primary is. It is one itself if that is its own Region.
+    pub(super) primary: Option<Region>,
+    /// While it waits for its deletion, or that of its replicas.
+    pub(super) deletion: Option<Deletion>,
+    pub(super) rotation: Option<RotationSchedule>,
+    /// By version. Empty only while imported material is awaited for the first time.
+    pub(super) materials: Vec<Arc<Material>>,
+}
+
+/// When a key is to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Deletion {
+    pub(super) window_days: i32,
+    /// `None` as long as the key has replicas.
+    pub(super) date: Option<Timestamp>,
+}
+
+/// When a key is rotated by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RotationSchedule {
+    pub(super) period_days: i32,
+    pub(super) next: Timestamp,
+}
+
+impl Key {
+    /// The material that encrypts new data; `None` if it is still to be imported.
+    pub(super) fn current(&self) -> Option<&Arc<Material>> {
+        let mut latest_first = self.materials.iter().rev();
+        latest_first.find(|material| !material.facts().waiting)
+    }
+
+    /// The version that new material gets.
+    pub(super) fn next_version(&self) -> KeyVersion {
+        self.materials
+            .last()
+            .map_or(KeyVersion::FIRST, |material| material.version().next())
+    }
+
+    /// What it is among its relatives, if it is a multi-Region key.
+    pub(super) fn multi_region_type(&self) -> Option<MultiRegionKeyType> {
+        let primary = self.primary.as_ref()?;
+        Some(if *primary == self.region {
+            MultiRegionKeyType::Primary
+        } else {
+            MultiRegionKeyType::Replica
+        })
+    }
+
+    /// `related` are the Regions of its replicas, if it is a multi-Region key.
+    pub(super) fn metadata(&self, place: &Place, replicas: &[Region]) -> KeyMetadata {
+        let imported = self.origin == Origin::External;
+        let material = self.current().filter(|m| m.secret().is_some());
+        let valid_to = material.and_then(|m| m.facts().valid_to);
+        let expiration = if valid_to.is_some() {
+            ExpirationModel::Expires
+        } else {
+            ExpirationModel::DoesNotExpire
+        };
+        KeyMetadata {
+            aws_account_id: place.account.clone(),
+            key_id: self.id.to_string(),
+            arn: self.arn.clone(),
+            creation_date: self.created,
+            enabled: self.state == KeyState::Enabled,
+            description: self.description.clone(),
+            key_usage: self.usage,
+            key_state: self.state,
+            origin: self.origin,
+            key_manager: self.manager,
+            customer_master_key_spec: self.spec,
+            key_spec: self.spec,
+            encryption_algorithms: self.spec.encryption_algorithms(self.usage).to_vec(),
+            signing_algorithms: self.spec.signing_algorithms(self.usage).to_vec(),
+            key_agreement_algorithms: self.usage.key_agreement_algorithms().to_vec(),
+            encapsulation_algorithms: self.usage.encapsulation_algorithms().to_vec(),
+            mac_algorithms: self.spec.mac_algorithms().to_vec(),
+            multi_region: self.primary.is_some(),
+            multi_region_configuration: self.relatives(place, replicas),
+            deletion_date: self.deletion.and_then(|deletion| deletion.date),
+            pending_deletion_window_in_days: self
+                .deletion
+                .filter(|deletion| deletion.date.is_none())
+                .map(|deletion| deletion.window_days),
+            valid_to,
+            expiration_model: material.filter(|_| imported).map(|_| expiration),
+            current_key_material_id: material
+                .filter(|_| self.spec.is_symmetric_encryption())
+                .map(|material| material.id().to_string()),
+        }
+    }
+
+    fn relatives(&self, place: &Place, replicas: &[Region]) -> Option<MultiRegionConfiguration> {
+        let named = |region: &Region| MultiRegionKey {
+            arn: place.at(region).key_arn(self.id),
+            region: region.to_string(),
+        };
+        Some(MultiRegionConfiguration {
+            multi_region_key_type: self.multi_region_type()?,
+            primary_key: named(self.primary.as_ref()?),
+            replica_keys: replicas.iter().map(named).collect(),
+        })
+    }
+
+    /// The key for cryptographic use or rotation, if its state allows that, per the table at
+    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>. `_allowed` is the
+    /// proof that policy was asked first.
+    pub(super) fn usable(&self, _allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
+        if self.state == KeyState::Disabled {
+            return Err(KmsError::Disabled(format!("{} is disabled.", self.arn)));
+        }
+        self.check_manageable()?;
+        match self.current() {
+            Some(current) => Ok(Usable { key: self, current }),
+            None => Err(self.in_state("pending import")),
+        }
+    }
+
+    /// Whether the key's state allows enabling, disabling and new aliases, per the same table.
+    pub(super) fn check_manageable(&self) -> Result<(), KmsError> {
+        let why = match self.state {
+            KeyState::Enabled | KeyState::Disabled => return Ok(()),
+            KeyState::PendingDeletion => "pending deletion",
+            KeyState::PendingReplicaDeletion => "pending replica deletion",
+            KeyState::PendingImport => "pending import",
+            KeyState::Creating => "creating",
+            KeyState::Updating => "updating",
+            KeyState::Unavailable => "unavailable",
+        };
+        Err(self.in_state(why))
+    }
+
+    fn in_state(&self, state: &str) -> KmsError {
+        KmsError::InvalidState(format!("{} is {state}.", self.arn))
+    }
+}
+
+/// A key that policy and its own state allow to use. Only through it is there a way to the material.
+#[derive(Clone, Copy)]
+pub(super) struct Usable<'a> {
+    key: &'a Key,
+    current: &'a Arc<Material>,
+}
+
+impl<'a> Usable<'a> {
+    /// The material that encrypts new data.
+    pub(super) fn current(self) -> &'a Material {
+        self.current
+    }
+
+    /// The material that encrypted under `version`.
+    pub(super) fn material(self, version: KeyVersion) -> Option<&'a Material> {
+        let mut materials = self.key.materials.iter();
+        materials
+            .find(|material| material.version() == version)
+            .map(|material| &**material)
+    }
+
+    pub(super) fn key(self) -> &'a Key {
+        self.key
+    }
+}
