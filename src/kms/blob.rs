@@ -29,11 +29,6 @@ const KEY_ID: std::ops::Range<usize> = 1..1 + KeyId::LEN;
 const KEY_VERSION: std::ops::Range<usize> = KEY_ID.end..KEY_ID.end + 4;
 const HEADER: usize = KEY_VERSION.end;
 
-/// The longest plaintext a blob holds.
-pub(super) const MAX_PLAINTEXT: usize = 4096;
-/// The longest blob a client may present.
-pub(super) const MAX_BLOB: usize = 6144;
-
 /// A blob's header, read but not yet authenticated: good for finding the key, for nothing else.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unverified<'a> {

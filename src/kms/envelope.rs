@@ -39,6 +39,8 @@ impl Purpose {
     pub(super) const ROOT_KEY: Self = Self("kmsfs v1 home root key");
     /// A KMS key's material in the store, under the root key.
     pub(super) const KEY_MATERIAL: Self = Self("kmsfs v1 key material");
+    /// An import token, under the root key.
+    pub(super) const IMPORT_TOKEN: Self = Self("kmsfs v1 import token");
     /// A ciphertext blob under a KMS key's material.
     pub(super) const BLOB: Self = Self("kmsfs v1 ciphertext blob");
 }

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::api::KeySpec;
+
 /// Why an operation of the key service was refused or failed.
 ///
 /// Each variant but the last is an exception of the AWS KMS API
@@ -235,6 +237,13 @@ impl KmsError {
             "DependencyTimeoutException" => Self::Unreachable(message),
             unknown => Self::Internal(format!("{unknown}: {message}")),
         }
+    }
+
+    /// An algorithm that a key of this kind does not have.
+    pub(super) fn incompatible(algorithm: impl std::fmt::Display, spec: KeySpec) -> Self {
+        Self::InvalidKeyUsage(format!(
+            "Algorithm {algorithm} is incompatible with key spec {spec}."
+        ))
     }
 
     /// One violated constraint, in the words AWS uses.

@@ -8,8 +8,10 @@ use super::{
         ExpirationModel, KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage,
         MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Origin, Tag, Timestamp,
     },
+    keypair::KeyPair,
     material::{KeyVersion, Material},
     name::{KeyId, Place, Region},
+    secret::Secret,
 };
 use crate::policy::{Allowed, Document};
 
@@ -60,6 +62,31 @@ impl Key {
         latest_first.find(|material| !material.facts().waiting)
     }
 
+    /// The imported material that waits for an on-demand rotation.
+    pub(super) fn waiting(&self) -> Option<&Arc<Material>> {
+        let mut materials = self.materials.iter();
+        materials.find(|material| material.facts().waiting)
+    }
+
+    /// Whether all material that the key has encrypted with is there at `now`.
+    pub(super) fn is_complete(&self, now: Timestamp) -> bool {
+        let mut needed = self.materials.iter().filter(|m| !m.facts().waiting);
+        self.current().is_some() && needed.all(|material| material.is_there(now))
+    }
+
+    /// The key's state. Imported material expires at its time, whether or not that has been written
+    /// down yet.
+    pub(super) fn state_now(&self) -> KeyState {
+        match self.state {
+            KeyState::Enabled | KeyState::Disabled
+                if self.origin == Origin::External && !self.is_complete(Timestamp::now()) =>
+            {
+                KeyState::PendingImport
+            }
+            state => state,
+        }
+    }
+
     /// The version that new material gets.
     pub(super) fn next_version(&self) -> KeyVersion {
         self.materials
@@ -79,23 +106,25 @@ impl Key {
 
     /// `related` are the Regions of its replicas, if it is a multi-Region key.
     pub(super) fn metadata(&self, place: &Place, replicas: &[Region]) -> KeyMetadata {
-        let imported = self.origin == Origin::External;
-        let material = self.current().filter(|m| m.secret().is_some());
-        let valid_to = material.and_then(|m| m.facts().valid_to);
+        let (state, now) = (self.state_now(), Timestamp::now());
+        let material = self.current().filter(|material| material.is_there(now));
+        let in_use = self.materials.iter().filter(|m| !m.facts().waiting);
+        let valid_to = material.and_then(|_| in_use.filter_map(|m| m.facts().valid_to).min());
         let expiration = if valid_to.is_some() {
             ExpirationModel::Expires
         } else {
             ExpirationModel::DoesNotExpire
         };
+        let imported = self.origin == Origin::External;
         KeyMetadata {
             aws_account_id: place.account.clone(),
             key_id: self.id.to_string(),
             arn: self.arn.clone(),
             creation_date: self.created,
-            enabled: self.state == KeyState::Enabled,
+            enabled: state == KeyState::Enabled,
             description: self.description.clone(),
             key_usage: self.usage,
-            key_state: self.state,
+            key_state: state,
             origin: self.origin,
             key_manager: self.manager,
             customer_master_key_spec: self.spec,
@@ -135,10 +164,31 @@ impl Key {
     /// The key for cryptographic use or rotation, if its state allows that, per the table at
     /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>. `_allowed` is the
     /// proof that policy was asked first.
-    pub(super) fn usable(&self, _allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
-        if self.state == KeyState::Disabled {
+    pub(super) fn usable(&self, allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
+        if self.state_now() == KeyState::Disabled {
             return Err(KmsError::Disabled(format!("{} is disabled.", self.arn)));
         }
+        self.present(allowed)
+    }
+
+    /// As [`Self::usable`], for `operation`, which needs a key of this usage.
+    pub(super) fn usable_for(
+        &self,
+        allowed: &Allowed,
+        usage: KeyUsage,
+        operation: &str,
+    ) -> Result<Usable<'_>, KmsError> {
+        if self.usage != usage {
+            return Err(KmsError::InvalidKeyUsage(format!(
+                "{} key usage is {} which is not valid for {operation}.",
+                self.arn, self.usage
+            )));
+        }
+        self.usable(allowed)
+    }
+
+    /// As [`Self::usable`], for what a disabled key does as well.
+    pub(super) fn present(&self, _allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
         self.check_manageable()?;
         match self.current() {
             Some(current) => Ok(Usable { key: self, current }),
@@ -148,7 +198,7 @@ impl Key {
 
     /// Whether the key's state allows enabling, disabling and new aliases, per the same table.
     pub(super) fn check_manageable(&self) -> Result<(), KmsError> {
-        let why = match self.state {
+        let why = match self.state_now() {
             KeyState::Enabled | KeyState::Disabled => return Ok(()),
             KeyState::PendingDeletion => "pending deletion",
             KeyState::PendingReplicaDeletion => "pending replica deletion",
@@ -184,6 +234,19 @@ impl<'a> Usable<'a> {
         materials
             .find(|material| material.version() == version)
             .map(|material| &**material)
+    }
+
+    /// The secret of the current material.
+    pub(super) fn secret(self) -> Result<&'a Secret, KmsError> {
+        let secret = self.current.secret();
+        secret.ok_or_else(|| self.key.in_state("pending import"))
+    }
+
+    /// The key pair of an asymmetric key.
+    pub(super) fn key_pair(self) -> Result<KeyPair, KmsError> {
+        let broken = || KmsError::Internal(format!("{} has no key pair", self.key.arn));
+        let kind = self.key.spec.key_pair().ok_or_else(broken)?;
+        KeyPair::from_pkcs8(kind, self.secret()?.expose()).map_err(|_| broken())
     }
 
     pub(super) fn key(self) -> &'a Key {

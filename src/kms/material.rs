@@ -1,5 +1,7 @@
 //! Key material: the secret behind a version of a KMS key, and how the store keeps it.
 
+use std::sync::Arc;
+
 use hkdf::Hkdf;
 use sha2::Sha256;
 
@@ -28,7 +30,7 @@ pub(super) struct Material {
     facts: MaterialFacts,
     id: MaterialId,
     /// `None`: imported material that expired or was deleted, and may be imported again.
-    secret: Option<Secret>,
+    secret: Option<Arc<Secret>>,
 }
 
 /// What is known of key material beside its secret.
@@ -95,7 +97,7 @@ impl Material {
         Self {
             id: MaterialId::of(key, &secret),
             facts,
-            secret: Some(secret),
+            secret: Some(Arc::new(secret)),
         }
     }
 
@@ -114,7 +116,38 @@ impl Material {
 
     /// `None`: imported material that expired or was deleted.
     pub(super) fn secret(&self) -> Option<&Secret> {
-        self.secret.as_ref()
+        self.secret.as_deref()
+    }
+
+    /// Whether the secret is there and has not expired.
+    pub(super) fn is_there(&self, now: Timestamp) -> bool {
+        self.secret.is_some() && self.facts.valid_to.is_none_or(|end| now < end)
+    }
+
+    /// The same, from `now` on current by an on-demand rotation for which it had waited.
+    pub(super) fn rotated_in(&self, now: Timestamp) -> Self {
+        Self {
+            facts: MaterialFacts {
+                created: now,
+                rotation: Some(RotationType::OnDemand),
+                waiting: false,
+                ..self.facts.clone()
+            },
+            id: self.id,
+            secret: self.secret.clone(),
+        }
+    }
+
+    /// The same with no secret any more. The id stays.
+    pub(super) fn without_secret(&self) -> Self {
+        Self {
+            facts: MaterialFacts {
+                valid_to: None,
+                ..self.facts.clone()
+            },
+            id: self.id,
+            secret: None,
+        }
     }
 
     /// The secret, if it is there and of a symmetric encryption key.

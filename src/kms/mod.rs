@@ -26,8 +26,12 @@ mod error;
 mod home;
 mod home_error;
 mod home_file;
+mod import;
+mod import_token;
 mod key;
+mod keypair;
 mod lock;
+mod mac;
 mod material;
 mod name;
 mod owner;
@@ -37,12 +41,14 @@ mod secret;
 mod server;
 mod service;
 mod signer;
+mod signing;
 mod spec;
 mod state;
 mod store;
 #[cfg(test)]
 mod testing;
 mod wire;
+mod wrapping;
 
 pub use api::*;
 pub use error::KmsError;

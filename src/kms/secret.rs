@@ -2,7 +2,7 @@
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{KmsError, api::KeySpec};
+use super::{KmsError, api::KeySpec, keypair::KeyPair};
 use crate::crypto::{SecretKey, random};
 
 /// What key material is made of. It has no `Clone` and no `Debug`, and is wiped when dropped.
@@ -11,7 +11,7 @@ pub(super) enum Secret {
     Symmetric(SecretKey),
     /// Of an HMAC key: as many bytes as the hash has, or as were imported.
     Mac(SecretBytes),
-    /// Of an asymmetric key: DER-encoded PKCS #8, or what its algorithm has in its place.
+    /// Of an asymmetric key: DER-encoded PKCS #8.
     Private(SecretBytes),
 }
 
@@ -33,8 +33,12 @@ impl SecretBytes {
 }
 
 impl Secret {
-    /// A fresh secret for a key of this kind.
+    /// A fresh secret for a key of this kind. RSA takes its time, up to seconds for 4096 bits.
     pub(super) fn generate(spec: KeySpec) -> Result<Self, KmsError> {
+        if let Some(kind) = spec.key_pair() {
+            let mut document = KeyPair::generate(kind)?.to_pkcs8()?;
+            return Ok(Self::Private(SecretBytes::take_from(&mut document)));
+        }
         let length = match spec {
             KeySpec::SymmetricDefault => return Ok(Self::Symmetric(SecretKey::generate())),
             KeySpec::Hmac224 => 28,

@@ -2,9 +2,12 @@
 //!
 //! Source: <https://docs.aws.amazon.com/kms/latest/developerguide/symm-asymm-choose-key-spec.html>.
 
-use super::api::{
-    EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage,
-    MacAlgorithm, SigningAlgorithm,
+use super::{
+    api::{
+        DataKeyPairSpec, EncapsulationAlgorithm, EncryptionAlgorithm, KeyAgreementAlgorithm,
+        KeySpec, KeyUsage, MacAlgorithm, SigningAlgorithm,
+    },
+    keypair::{Bits, Curve, Kind, MlDsa, MlKem},
 };
 
 impl KeySpec {
@@ -27,6 +30,37 @@ impl KeySpec {
             Self::Hmac224 | Self::Hmac256 | Self::Hmac384 | Self::Hmac512 => &[GenerateVerifyMac],
             Self::MlKem512 | Self::MlKem768 | Self::MlKem1024 => &[EncapsulateDecapsulate],
             Self::Sm2 => &[EncryptDecrypt, SignVerify, KeyAgreement],
+        }
+    }
+
+    /// Whether its material is a private key, which has a public one.
+    pub(super) fn is_asymmetric(self) -> bool {
+        !self.is_symmetric_encryption() && !self.is_hmac()
+    }
+
+    /// The kind of its key pair; `None`: it has none, or one that kmsfs cannot make (SM2).
+    pub(super) fn key_pair(self) -> Option<Kind> {
+        match self {
+            Self::Rsa2048 => Some(Kind::Rsa(Bits::B2048)),
+            Self::Rsa3072 => Some(Kind::Rsa(Bits::B3072)),
+            Self::Rsa4096 => Some(Kind::Rsa(Bits::B4096)),
+            Self::EccNistP256 => Some(Kind::Ec(Curve::P256)),
+            Self::EccNistP384 => Some(Kind::Ec(Curve::P384)),
+            Self::EccNistP521 => Some(Kind::Ec(Curve::P521)),
+            Self::EccSecgP256k1 => Some(Kind::Ec(Curve::P256k1)),
+            Self::EccNistEdwards25519 => Some(Kind::Ed25519),
+            Self::MlDsa44 => Some(Kind::MlDsa(MlDsa::MlDsa44)),
+            Self::MlDsa65 => Some(Kind::MlDsa(MlDsa::MlDsa65)),
+            Self::MlDsa87 => Some(Kind::MlDsa(MlDsa::MlDsa87)),
+            Self::MlKem512 => Some(Kind::MlKem(MlKem::MlKem512)),
+            Self::MlKem768 => Some(Kind::MlKem(MlKem::MlKem768)),
+            Self::MlKem1024 => Some(Kind::MlKem(MlKem::MlKem1024)),
+            Self::SymmetricDefault
+            | Self::Hmac224
+            | Self::Hmac256
+            | Self::Hmac384
+            | Self::Hmac512
+            | Self::Sm2 => None,
         }
     }
 
@@ -70,8 +104,8 @@ impl KeySpec {
             Self::EccNistP384 => &[SigningAlgorithm::EcdsaSha384],
             Self::EccNistP521 => &[SigningAlgorithm::EcdsaSha512],
             Self::EccNistEdwards25519 => &[
-                SigningAlgorithm::Ed25519PhSha512,
                 SigningAlgorithm::Ed25519Sha512,
+                SigningAlgorithm::Ed25519PhSha512,
             ],
             Self::MlDsa44 | Self::MlDsa65 | Self::MlDsa87 => &[SigningAlgorithm::MlDsaShake256],
             Self::Sm2 => &[SigningAlgorithm::Sm2Dsa],
@@ -108,5 +142,13 @@ impl KeyUsage {
         } else {
             &[]
         }
+    }
+}
+
+impl DataKeyPairSpec {
+    /// The kind of the key pair; `None`: one that kmsfs cannot make (SM2).
+    pub(super) fn key_pair(self) -> Option<Kind> {
+        let spec: KeySpec = self.as_str().parse().ok()?;
+        spec.key_pair()
     }
 }

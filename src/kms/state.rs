@@ -13,7 +13,7 @@ use std::{
 use super::{
     api::{GrantConstraints, GrantOperation, Timestamp},
     key::Key,
-    material::SealedMaterial,
+    material::{KeyVersion, SealedMaterial},
     name::{AliasName, KeyId, Region},
 };
 use crate::policy::{Document, DocumentKind, Refused};
@@ -147,7 +147,7 @@ impl State {
                 regional.keys.remove(&id);
             }
             // A key holds its materials itself.
-            Write::Material(..) => {}
+            Write::Material(..) | Write::ForgetMaterial(..) => {}
             Write::Alias(region, name, alias) => {
                 let regional = self.regions.entry(region).or_default();
                 regional.by_key.insert((alias.key, name.clone()));
@@ -191,6 +191,7 @@ pub(super) enum Write {
     /// With its materials, aliases and grants.
     ForgetKey(Region, KeyId),
     Material(Region, KeyId, SealedMaterial),
+    ForgetMaterial(Region, KeyId, KeyVersion),
     Alias(Region, AliasName, Alias),
     ForgetAlias(Region, AliasName),
     Grant(Arc<Grant>),

@@ -8,13 +8,14 @@ use super::pattern::Pattern;
 /// filesystem's own.
 ///
 /// [service authorization reference]: https://docs.aws.amazon.com/service-authorization/latest/reference/list_awskeymanagementservice.html
-pub const ALL: [&str; 66] = [
+pub const ALL: [&str; 68] = [
     "kms:CancelKeyDeletion",
     "kms:ConnectCustomKeyStore",
     "kms:CreateAlias",
     "kms:CreateCustomKeyStore",
     "kms:CreateGrant",
     "kms:CreateKey",
+    "kms:Decapsulate",
     "kms:Decrypt",
     "kms:DeleteAlias",
     "kms:DeleteCustomKeyStore",
@@ -27,6 +28,7 @@ pub const ALL: [&str; 66] = [
     "kms:DisconnectCustomKeyStore",
     "kms:EnableKey",
     "kms:EnableKeyRotation",
+    "kms:Encapsulate",
     "kms:Encrypt",
     "kms:GenerateDataKey",
     "kms:GenerateDataKeyPair",

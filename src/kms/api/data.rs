@@ -136,8 +136,9 @@ pub struct DecryptResponse {
     pub plaintext: Plaintext,
     /// How it was encrypted.
     pub encryption_algorithm: EncryptionAlgorithm,
-    /// The material that decrypted it: 64 hex digits.
-    pub key_material_id: String,
+    /// The material that decrypted it, of a symmetric encryption key: 64 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_material_id: Option<String>,
 }
 
 /// `ReEncrypt`.
@@ -189,10 +190,12 @@ pub struct ReEncryptResponse {
     pub source_encryption_algorithm: EncryptionAlgorithm,
     /// How the new one is encrypted.
     pub destination_encryption_algorithm: EncryptionAlgorithm,
-    /// The material that decrypted the old one: 64 hex digits.
-    pub source_key_material_id: String,
-    /// The material that encrypted the new one: 64 hex digits.
-    pub destination_key_material_id: String,
+    /// The material that decrypted the old one, of a symmetric encryption key: 64 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_key_material_id: Option<String>,
+    /// The material that encrypted the new one, of a symmetric encryption key: 64 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination_key_material_id: Option<String>,
 }
 
 /// `GenerateRandom`.

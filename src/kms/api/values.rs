@@ -35,6 +35,12 @@ impl Plaintext {
     }
 }
 
+impl From<Zeroizing<Vec<u8>>> for Plaintext {
+    fn from(mut bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(std::mem::take(&mut *bytes))
+    }
+}
+
 impl Serialize for Plaintext {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&Zeroizing::new(STANDARD.encode(&self.0)))

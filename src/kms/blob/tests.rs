@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{HEADER, MAX_BLOB, MAX_PLAINTEXT, envelope, parse, seal, seal_with_salt};
+use super::{HEADER, envelope, parse, seal, seal_with_salt};
 use crate::{
     crypto::SecretKey,
     kms::{
@@ -125,6 +125,10 @@ fn a_cut_or_extended_blob_is_none() {
     let extended = CiphertextBlob([&blob.0[..], &[0]].concat());
     assert!(open(&extended, &context(&[])).is_none());
 }
+
+/// The API's limits.
+const MAX_PLAINTEXT: usize = 4096;
+const MAX_BLOB: usize = 6144;
 
 #[test]
 fn the_longest_plaintext_fits_the_longest_blob() {

@@ -33,6 +33,8 @@ pub(super) struct Facts<'a> {
     pub(super) algorithm: Option<EncryptionAlgorithm>,
     /// `ReEncrypt` only.
     pub(super) same_key: Option<bool>,
+    /// Condition keys that only the operation has, and their values.
+    pub(super) values: &'a [(&'static str, &'a str)],
     /// `CreateKey` and `PutKeyPolicy` only.
     pub(super) bypass_lockout_check: Option<bool>,
     /// `CreateKey` only.
@@ -255,7 +257,10 @@ impl Context for Conditions<'_> {
                 let aliases = state.region(&place.region)?.aliases_of(self.key()?.id);
                 return Some(aliases.map(|name| name.to_string().into()).collect());
             }
-            family => return self.of_family(family),
+            other => match self.facts.values.iter().find(|(name, _)| *name == other) {
+                Some((_, value)) => (*value).into(),
+                None => return self.of_family(other),
+            },
         };
         Some(vec![one])
     }

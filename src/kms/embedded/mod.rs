@@ -6,13 +6,20 @@
 //! policy's proof it can neither answer ([`Done`]) nor get at key material
 //! ([`Key::usable`](super::state::Key::usable)).
 
+mod agreements;
 mod aliases;
 mod authorize;
+mod checks;
 mod data;
+mod encryption;
+mod import;
 mod keys;
+mod macs;
 mod page;
+mod pairs;
 mod policies;
 mod rotations;
+mod signatures;
 #[cfg(test)]
 mod tests;
 mod trail;

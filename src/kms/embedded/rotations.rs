@@ -1,7 +1,5 @@
 //! Rotating a key's material.
 
-use std::sync::Arc;
-
 use super::{
     Change, Done, Embedded,
     authorize::{Facts, Target},
@@ -11,14 +9,13 @@ use super::{
 use crate::kms::{
     KmsError,
     api::{
-        IncludeKeyMaterial, KeyMaterialState, ListKeyRotationsRequest, ListKeyRotationsResponse,
-        RotateKeyOnDemandRequest, RotateKeyOnDemandResponse, RotationType, RotationsListEntry,
-        Timestamp,
+        ExpirationModel, ImportState, IncludeKeyMaterial, KeyMaterialState,
+        ListKeyRotationsRequest, ListKeyRotationsResponse, Origin, RotateKeyOnDemandRequest,
+        RotateKeyOnDemandResponse, RotationType, RotationsListEntry, Timestamp,
     },
     key::Key,
     material::{KeyVersion, Material, MaterialFacts},
     secret::Secret,
-    state::Write,
 };
 
 /// On-demand rotations per key
@@ -37,6 +34,9 @@ impl Embedded {
         let target = Target::Key(&key);
         let allowed = self.authorize(trail, "kms:RotateKeyOnDemand", target, Facts::default())?;
         key.usable(&allowed)?;
+        if !key.spec.is_symmetric_encryption() {
+            return Err(KmsError::Unsupported(String::new()));
+        }
         let on_demand = Some(RotationType::OnDemand);
         let rotations = key
             .materials
@@ -50,17 +50,15 @@ impl Embedded {
                 key.arn
             )));
         }
-        let id = key.id;
-        let facts = MaterialFacts::new(key.next_version(), on_demand, Timestamp::now());
-        let material = Material::new(id, facts, Secret::generate(key.spec)?);
-        let sealed = material.seal(&self.root, id);
-        trail.response("keyId", id.to_string());
-        let mut rotated = (*key).clone();
-        rotated.materials.push(Arc::new(material));
-        let writes = vec![
-            Write::Material(key.region.clone(), id, sealed),
-            Write::Key(Arc::new(rotated)),
-        ];
+        let now = Timestamp::now();
+        let writes = if key.origin == Origin::External {
+            self.rotate_imported(&key, now)?
+        } else {
+            let facts = MaterialFacts::new(key.next_version(), on_demand, now);
+            let material = Material::new(key.id, facts, Secret::generate(key.spec)?);
+            self.put_material(&key, material, now)
+        };
+        trail.response("keyId", key.id.to_string());
         let change = Change::write(self, store, writes)?;
         let response = RotateKeyOnDemandResponse {
             key_id: key.arn.clone(),
@@ -90,11 +88,12 @@ impl Embedded {
             .iter()
             .filter(|material| material.version() > after)
             .filter(|material| all || material.facts().rotation.is_some());
+        let everywhere = self.lacking_waiting(&key, Timestamp::now()).is_empty();
         let page = page::cut(listed, limit, |material| material.version().0.to_string());
         let rotations = page
             .items
             .iter()
-            .map(|material| entry(&key, material))
+            .map(|material| entry(&key, material, everywhere))
             .collect();
         let truncated = page.next.is_some();
         let response = ListKeyRotationsResponse {
@@ -106,23 +105,35 @@ impl Embedded {
     }
 }
 
-fn entry(key: &Key, material: &Material) -> RotationsListEntry {
-    let facts = material.facts();
+fn entry(key: &Key, material: &Material, everywhere: bool) -> RotationsListEntry {
+    let (facts, now) = (material.facts(), Timestamp::now());
     let current = key
         .current()
         .is_some_and(|current| current.version() == facts.version);
+    let imported = (key.origin == Origin::External).then(|| material.is_there(now));
+    let there = imported == Some(true);
     RotationsListEntry {
         key_id: key.arn.clone(),
         key_material_id: material.id().to_string(),
         key_material_description: facts.description.clone(),
-        import_state: None,
-        key_material_state: if current {
-            KeyMaterialState::Current
-        } else {
-            KeyMaterialState::NonCurrent
+        import_state: imported.map(|there| {
+            if there {
+                ImportState::Imported
+            } else {
+                ImportState::PendingImport
+            }
+        }),
+        key_material_state: match facts.waiting {
+            true if everywhere => KeyMaterialState::PendingRotation,
+            true => KeyMaterialState::PendingMultiRegionImportAndRotation,
+            false if current => KeyMaterialState::Current,
+            false => KeyMaterialState::NonCurrent,
         },
-        expiration_model: None,
-        valid_to: facts.valid_to,
+        expiration_model: there.then_some(match facts.valid_to {
+            Some(_) => ExpirationModel::Expires,
+            None => ExpirationModel::DoesNotExpire,
+        }),
+        valid_to: facts.valid_to.filter(|_| there),
         rotation_date: facts.rotation.map(|_| facts.created),
         rotation_type: facts.rotation,
     }

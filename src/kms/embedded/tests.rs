@@ -1,18 +1,24 @@
 //! The operations, as AWS documents them, on a service in this process.
 
+mod agreements;
 mod aliases;
+mod asymmetric;
 mod audit;
 mod data;
+mod import;
 mod keys;
+mod macs;
+mod pairs;
 mod policies;
 mod regions;
 mod rotations;
+mod signatures;
 
 use std::sync::Arc;
 
 use super::Embedded;
 use crate::kms::{
-    Caller, CreateKeyRequest, Home, KeyService, KmsError,
+    Caller, CreateKeyRequest, Home, KeyService, KeySpec, KeyUsage, KmsError,
     testing::{Place, admin},
 };
 
@@ -60,6 +66,17 @@ impl Fixture {
         let made = self
             .service()
             .create_key(&self.admin, &CreateKeyRequest::default());
+        made.unwrap().key_metadata.key_id
+    }
+
+    /// The id of a new key of this kind for this usage.
+    fn key_for(&self, spec: KeySpec, usage: KeyUsage) -> String {
+        let request = CreateKeyRequest {
+            key_spec: Some(spec),
+            key_usage: Some(usage),
+            ..CreateKeyRequest::default()
+        };
+        let made = self.service().create_key(&self.admin, &request);
         made.unwrap().key_metadata.key_id
     }
 

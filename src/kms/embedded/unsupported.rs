@@ -48,17 +48,4 @@ refuse! { "The operation is not supported by this version of kmsfs.":
     get_key_rotation_status(GetKeyRotationStatusRequest) -> GetKeyRotationStatusResponse;
     replicate_key(ReplicateKeyRequest) -> ReplicateKeyResponse;
     update_primary_region(UpdatePrimaryRegionRequest) -> Empty;
-    generate_data_key_pair(GenerateDataKeyPairRequest) -> GenerateDataKeyPairResponse;
-    generate_data_key_pair_without_plaintext(GenerateDataKeyPairWithoutPlaintextRequest) -> GenerateDataKeyPairWithoutPlaintextResponse;
-    sign(SignRequest) -> SignResponse;
-    verify(VerifyRequest) -> VerifyResponse;
-    get_public_key(GetPublicKeyRequest) -> GetPublicKeyResponse;
-    generate_mac(GenerateMacRequest) -> GenerateMacResponse;
-    verify_mac(VerifyMacRequest) -> VerifyMacResponse;
-    derive_shared_secret(DeriveSharedSecretRequest) -> DeriveSharedSecretResponse;
-    encapsulate(EncapsulateRequest) -> EncapsulateResponse;
-    decapsulate(DecapsulateRequest) -> DecapsulateResponse;
-    get_parameters_for_import(GetParametersForImportRequest) -> GetParametersForImportResponse;
-    import_key_material(ImportKeyMaterialRequest) -> ImportKeyMaterialResponse;
-    delete_imported_key_material(DeleteImportedKeyMaterialRequest) -> DeleteImportedKeyMaterialResponse;
 }

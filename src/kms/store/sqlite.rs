@@ -157,6 +157,13 @@ impl Sqlite {
                 &[region.as_str(), &id.to_string()],
             ),
             Write::Material(region, key, material) => self.put_material(region, *key, material),
+            Write::ForgetMaterial(region, key, version) => self
+                .database
+                .prepare_cached(
+                    "DELETE FROM materials WHERE region = ?1 AND key_id = ?2 AND version = ?3",
+                )?
+                .execute((region.as_str(), key.to_string(), version.0))
+                .map(drop),
             Write::Alias(region, name, alias) => self.put_alias(region, name, alias),
             Write::ForgetAlias(region, name) => self.run(
                 "DELETE FROM aliases WHERE region = ?1 AND name = ?2",

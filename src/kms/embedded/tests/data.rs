@@ -66,7 +66,7 @@ fn a_data_key_decrypts_to_itself() {
         };
         let opened = fixture.service().decrypt(&fixture.admin, &request).unwrap();
         assert_eq!(opened.plaintext.expose(), made.plaintext.expose());
-        assert_eq!(opened.key_material_id, made.key_material_id);
+        assert_eq!(opened.key_material_id, Some(made.key_material_id));
         assert_eq!(opened.key_id, made.key_id);
     }
 }
