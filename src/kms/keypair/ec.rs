@@ -78,22 +78,19 @@ impl EcKey {
     }
 
     pub(super) fn from_pkcs8(curve: Curve, document: &[u8]) -> Result<Self, NoSuchKey> {
-        let no = |_| NoSuchKey;
-        let pair = EcdsaKeyPair::from_pkcs8(curve.signing(), document).map_err(no)?;
-        // The library remembers whether the document had the public key in it and writes it or not
-        // accordingly; ours always has it.
-        let scalar = pair.private_key().as_be_bytes().map_err(|_| NoSuchKey)?;
-        let pair = EcdsaKeyPair::from_private_key_and_public_key(
-            curve.signing(),
-            scalar.as_ref(),
-            pair.public_key().as_ref(),
-        )
-        .map_err(no)?;
+        let pair = EcdsaKeyPair::from_pkcs8(curve.signing(), document).map_err(|_| NoSuchKey)?;
         Ok(Self { curve, pair })
     }
 
     pub(super) fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, Failed> {
-        Ok(Zeroizing::new(self.pair.to_pkcs8v1()?.as_ref().to_vec()))
+        // The library remembers whether the document that it read had the public key in it, and
+        // writes accordingly; ours always has it.
+        let scalar = self.pair.private_key().as_be_bytes()?;
+        let public = self.pair.public_key().as_ref();
+        let signing = self.curve.signing();
+        let pair = EcdsaKeyPair::from_private_key_and_public_key(signing, scalar.as_ref(), public)
+            .map_err(|_| Failed)?;
+        Ok(Zeroizing::new(pair.to_pkcs8v1()?.as_ref().to_vec()))
     }
 
     pub(super) fn public_key(&self) -> Result<Vec<u8>, Failed> {
@@ -121,8 +118,8 @@ impl EcKey {
     /// x coordinate of the common point. `Err` if `peer` is anything else.
     pub(in crate::kms) fn agree(&self, peer: &[u8]) -> Result<Zeroizing<Vec<u8>>, NoSuchKey> {
         let algorithm = self.curve.agreement().ok_or(NoSuchKey)?;
-        let document = self.to_pkcs8().map_err(|_| NoSuchKey)?;
-        let private = agreement::PrivateKey::from_private_key_der(algorithm, &document)
+        let document = self.pair.to_pkcs8v1().map_err(|_| NoSuchKey)?;
+        let private = agreement::PrivateKey::from_private_key_der(algorithm, document.as_ref())
             .map_err(|_| NoSuchKey)?;
         let peer = agreement::UnparsedPublicKey::new(algorithm, peer);
         let peer = ParsedPublicKey::try_from(peer)

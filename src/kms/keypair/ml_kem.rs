@@ -6,7 +6,11 @@
 use ml_kem::{
     DecapsulationKey, MlKem512, MlKem768, MlKem1024, Seed,
     kem::{Decapsulate as _, Encapsulate as _},
-    pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _},
+    pkcs8::{AssociatedOid, DecodePrivateKey, EncodePrivateKey as _, EncodePublicKey as _},
+};
+use pkcs8::{
+    PrivateKeyInfoRef,
+    der::{Decode as _, Reader as _, SliceReader, asn1::OctetStringRef},
 };
 use zeroize::Zeroizing;
 
@@ -56,17 +60,10 @@ impl MlKemKey {
     }
 
     pub(super) fn from_pkcs8(parameters: Parameters, document: &[u8]) -> Result<Self, NoSuchKey> {
-        let no = |_| NoSuchKey;
         Ok(match parameters {
-            Parameters::MlKem512 => Self::MlKem512(Box::new(
-                DecapsulationKey::from_pkcs8_der(document).map_err(no)?,
-            )),
-            Parameters::MlKem768 => Self::MlKem768(Box::new(
-                DecapsulationKey::from_pkcs8_der(document).map_err(no)?,
-            )),
-            Parameters::MlKem1024 => Self::MlKem1024(Box::new(
-                DecapsulationKey::from_pkcs8_der(document).map_err(no)?,
-            )),
+            Parameters::MlKem512 => Self::MlKem512(Box::new(read::<MlKem512, _>(document)?)),
+            Parameters::MlKem768 => Self::MlKem768(Box::new(read::<MlKem768, _>(document)?)),
+            Parameters::MlKem1024 => Self::MlKem1024(Box::new(read::<MlKem1024, _>(document)?)),
         })
     }
 
@@ -95,5 +92,39 @@ impl MlKemKey {
             let secret = key.decapsulate_slice(ciphertext).ok()?;
             Some(Zeroizing::new(secret.to_vec()))
         })
+    }
+}
+
+/// Reads the seed, or seed and expanded key, which is what OpenSSL writes unless told otherwise.
+#[expect(
+    deprecated,
+    reason = "the expanded key of the document is only compared, not used"
+)]
+fn read<P, K>(document: &[u8]) -> Result<K, NoSuchKey>
+where
+    P: AssociatedOid,
+    K: DecodePrivateKey + From<Seed> + ml_kem::ExpandedKeyEncoding,
+{
+    if let Ok(key) = K::from_pkcs8_der(document) {
+        return Ok(key);
+    }
+    let info = PrivateKeyInfoRef::from_der(document).map_err(|_| NoSuchKey)?;
+    if info.algorithm.oid != P::OID || info.algorithm.parameters.is_some() {
+        return Err(NoSuchKey);
+    }
+    let mut reader = SliceReader::new(info.private_key.as_bytes()).map_err(|_| NoSuchKey)?;
+    let both = reader.sequence(|reader| {
+        let seed = <&OctetStringRef>::decode(reader)?;
+        let expanded = <&OctetStringRef>::decode(reader)?;
+        pkcs8::der::Result::Ok((seed, expanded))
+    });
+    let (seed, expanded) = both.map_err(|_| NoSuchKey)?;
+    reader.finish().map_err(|_| NoSuchKey)?;
+    let seed: [u8; 64] = seed.as_bytes().try_into().map_err(|_| NoSuchKey)?;
+    let key = K::from(Seed::from(*Zeroizing::new(seed)));
+    if key.to_expanded_bytes().as_slice() == expanded.as_bytes() {
+        Ok(key)
+    } else {
+        Err(NoSuchKey)
     }
 }

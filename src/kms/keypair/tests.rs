@@ -9,7 +9,8 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
 use super::{
-    Bits, Curve, Ed25519Key, Hash, KeyPair, Kind, Message, MlDsa, MlKem, NoSuchKey, Oaep, Padding,
+    Bits, Curve, Ed25519Key, Hash, KeyPair, Kind, Message, MlDsa, MlKem, MlKemKey, NoSuchKey, Oaep,
+    Padding,
 };
 
 static VECTORS: LazyLock<Value> =
@@ -388,6 +389,37 @@ fn ml_kem_secrets_of_another_library_are_recovered() {
         let secret = bytes(&vector(name)["secret"]);
         assert_eq!(*key.decapsulate(&ciphertext).unwrap(), secret);
     }
+}
+
+/// The form with seed and expanded key, in DER by hand: `cryptography` writes the seed alone.
+#[test]
+fn an_ml_kem_key_with_seed_and_expanded_key_is_read_if_the_two_agree() {
+    let seed: Vec<u8> = (0..64).collect();
+    let KeyPair::MlKem(MlKemKey::MlKem768(key)) = key("ML_KEM_768") else {
+        unreachable!()
+    };
+    #[expect(deprecated, reason = "it is what the form has")]
+    let expanded = ml_kem::ExpandedKeyEncoding::to_expanded_bytes(&*key);
+    // Another library agrees that this is the key.
+    let theirs = kem::DecapsulationKey::new(&kem::ML_KEM_768, expanded.as_slice()).unwrap();
+    let ciphertext = bytes(&vector("ML_KEM_768")["ciphertext"]);
+    let secret = theirs.decapsulate(ciphertext[..].into()).unwrap();
+    assert_eq!(secret.as_ref(), bytes(&vector("ML_KEM_768")["secret"]));
+
+    let document = |expanded: &[u8]| {
+        let head = "308209be020100300b0609608648016503040402048209aa308209a60440";
+        let seed_and_head = [&seed[..], &unhex("04820960")].concat();
+        [unhex(head), seed_and_head, expanded.to_vec()].concat()
+    };
+    let kind = Kind::MlKem(MlKem::MlKem768);
+    let read_back = read(kind, &document(&expanded)).unwrap();
+    assert_eq!(
+        *read_back.to_pkcs8().unwrap(),
+        bytes(&vector("ML_KEM_768")["private"])
+    );
+    let mut other = expanded;
+    other[0] ^= 1;
+    assert!(read(kind, &document(&other)).is_none());
 }
 
 #[test]
