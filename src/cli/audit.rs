@@ -1,15 +1,20 @@
 //! `kmsfs audit`.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobMatcher};
 
 use crate::audit::{self, Filter, Record};
+use crate::fs::{Class, Kind};
 
-use super::args::audit::{AuditArgs, AuditCommand, Outcome, QueryArgs, TailArgs, VerifyArgs};
+use super::args::audit::{
+    AuditArgs, AuditCommand, Outcome, QueryArgs, ReportArgs, TailArgs, VerifyArgs,
+};
 use super::connect::Access;
 use super::error::CliError;
 use super::exit::Exit;
+use super::fsck::{self, Shown, Watcher};
 use super::output;
 
 /// How often new records are looked for.
@@ -20,7 +25,42 @@ pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliErro
         AuditCommand::Verify(arguments) => verify(access, &arguments),
         AuditCommand::Query(arguments) => query(access, arguments),
         AuditCommand::Tail(arguments) => tail(access, &arguments),
+        AuditCommand::Report(arguments) => report(access, &arguments),
     }
+}
+
+fn report(access: &Access, arguments: &ReportArgs) -> Result<Exit, CliError> {
+    let watcher = Watcher::new(false)?;
+    let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    fsck::examine(access, &arguments.backing, threads, false, &watcher)?;
+    let findings = watcher.into_findings();
+    let of = |class: Class| {
+        findings
+            .iter()
+            .filter(move |finding| finding.kind.class() == class)
+    };
+    let rollbacks: Vec<Shown> = of(Class::Damage)
+        .filter(|finding| finding.kind == Kind::Rollback)
+        .map(Shown::of)
+        .collect();
+    let unchecked: Vec<Shown> = of(Class::NotChecked).map(Shown::of).collect();
+    if arguments.output.json {
+        output::json(&serde_json::json!({ "rollbacks": rollbacks, "notChecked": unchecked }));
+    } else {
+        for finding in rollbacks.iter().chain(&unchecked) {
+            println!("{}", finding.line());
+        }
+        println!(
+            "{} files are older than the audit log says; {} could not be compared",
+            rollbacks.len(),
+            unchecked.len()
+        );
+    }
+    Ok(match (rollbacks.len(), unchecked.len()) {
+        (0, 0) => Exit::Success,
+        (0, _) => Exit::Failure,
+        _ => Exit::RolledBack,
+    })
 }
 
 fn verify(access: &Access, arguments: &VerifyArgs) -> Result<Exit, CliError> {

@@ -112,7 +112,7 @@ fn volume_exit(error: &VolumeError) -> Exit {
             ..
         } => Exit::NewerFormat,
         VolumeError::Config { .. } | VolumeError::RootRecord(_) => Exit::CorruptVolume,
-        VolumeError::Busy { .. } => Exit::AlreadyMounted,
+        VolumeError::Busy { .. } | VolumeError::Checked(_) => Exit::AlreadyMounted,
         VolumeError::Key { .. } => Exit::KeyService,
         VolumeError::Io { .. }
         | VolumeError::Exists(_)

@@ -39,11 +39,13 @@ pub enum Exit {
     BadHome = 18,
     /// An encrypted file's header is damaged.
     DamagedHeader = 19,
+    /// Files of a volume are older than its audit log says.
+    RolledBack = 20,
 }
 
 impl Exit {
     /// Every code.
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::Success,
         Self::Failure,
         Self::Usage,
@@ -60,6 +62,7 @@ impl Exit {
         Self::PolicyRefused,
         Self::BadHome,
         Self::DamagedHeader,
+        Self::RolledBack,
     ];
 
     /// The code that another kmsfs process ended with.
@@ -97,6 +100,7 @@ impl Exit {
             Self::PolicyRefused => "the policy document was refused; the one before stays in force",
             Self::BadHome => "the home directory is missing or unusable",
             Self::DamagedHeader => "the encrypted file's header is damaged",
+            Self::RolledBack => "files are older than the audit log says",
         }
     }
 
@@ -151,6 +155,7 @@ mod tests {
             (Exit::PolicyRefused, 17),
             (Exit::BadHome, 18),
             (Exit::DamagedHeader, 19),
+            (Exit::RolledBack, 20),
         ];
         for (exit, number) in agreed {
             assert_eq!(exit as u8, number, "{exit:?}");

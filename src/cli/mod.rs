@@ -8,6 +8,7 @@ mod connect;
 mod daemon;
 mod error;
 pub mod exit;
+mod fsck;
 pub mod home;
 mod init;
 mod inspect;
@@ -38,7 +39,12 @@ pub fn run() -> ExitCode {
         Ok(invocation) => invocation,
         Err(error) => {
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(Exit::Usage as u8));
+            return match u8::try_from(error.exit_code()) {
+                Ok(0) => ExitCode::SUCCESS,
+                // fsck(8) has codes of its own.
+                _ if args::names_fsck(std::env::args_os()) => ExitCode::from(fsck::USAGE),
+                code => ExitCode::from(code.unwrap_or(Exit::Usage as u8)),
+            };
         }
     };
     if let Err(error) = sys::harden() {
@@ -48,13 +54,13 @@ pub fn run() -> ExitCode {
     let result = catch_unwind(AssertUnwindSafe(|| dispatch(invocation)));
     let result = result.unwrap_or_else(|panic| {
         if output::is_closed_pipe(&*panic) {
-            Ok(Exit::Success)
+            Ok(ExitCode::SUCCESS)
         } else {
             resume_unwind(panic)
         }
     });
     match result {
-        Ok(exit) => exit.report(),
+        Ok(code) => code,
         Err(error) => {
             // The background process has spoken for itself.
             if !matches!(error, CliError::Background(_)) {
@@ -70,14 +76,15 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn dispatch(invocation: Invocation) -> Result<Exit, CliError> {
+fn dispatch(invocation: Invocation) -> Result<ExitCode, CliError> {
     let Cli { home, command } = match invocation {
         Invocation::Command(cli) => cli,
-        Invocation::Helper(helper) if helper.fake => return Ok(Exit::Success),
-        Invocation::Helper(helper) => return mount::run(&helper.request()?),
+        Invocation::Helper(helper) if helper.fake => return Ok(ExitCode::SUCCESS),
+        Invocation::Helper(helper) => return mount::run(&helper.request()?).map(Exit::report),
     };
     let access = Access::new(home.clone());
-    match command {
+    let exit = match command {
+        Command::Fsck(arguments) => return Ok(fsck::run(&access, &arguments)),
         Command::Init(arguments) => init::run(&access, &arguments),
         Command::Mount(arguments) => mount::run(&arguments.request(home)?),
         Command::Umount(arguments) => umount::run(&access, &arguments),
@@ -86,5 +93,6 @@ fn dispatch(invocation: Invocation) -> Result<Exit, CliError> {
         Command::Key(arguments) => key::run(&access, arguments),
         Command::Policy(arguments) => policy::run(&access, arguments),
         Command::Audit(arguments) => audit::run(&access, arguments),
-    }
+    };
+    exit.map(Exit::report)
 }

@@ -110,7 +110,8 @@ fn serve(
     Ok(Exit::Success)
 }
 
-fn services(
+/// What a volume needs of its home.
+pub(super) fn services(
     opened: Opened,
     volume_id: &str,
     durability: audit::Durability,

@@ -35,21 +35,30 @@ pub(super) fn fields(fields: &[(&str, String)]) {
 }
 
 /// Bytes of a file name as they can be shown: what is no printable text comes escaped, so that a name
-/// cannot speak to the terminal.
+/// cannot speak to the terminal, nor hide or turn around what is beside it.
 pub(super) fn shown(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes)
-        .chars()
-        .flat_map(|character| {
-            let escape = character.is_control();
-            let plain = (!escape).then_some(character);
-            plain.into_iter().chain(
-                escape
-                    .then(|| character.escape_default())
-                    .into_iter()
-                    .flatten(),
-            )
-        })
-        .collect()
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() || is_invisible(character) || character == '\\' {
+                text.extend(character.escape_default());
+            } else {
+                text.push(character);
+            }
+        }
+        text.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    text
+}
+
+/// What changes how others are shown and shows nothing itself: zero-width and directional characters,
+/// line and paragraph separators (general categories Cf, Zl and Zp, as far as they matter here).
+fn is_invisible(character: char) -> bool {
+    matches!(
+        character,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+    )
 }
 
 /// What a panic says that comes from a closed standard output (`kmsfs ... | head`): Rust ignores
@@ -85,5 +94,7 @@ mod tests {
     fn a_name_cannot_speak_to_the_terminal() {
         assert_eq!(shown(b"a\x1b[31mb\n"), "a\\u{1b}[31mb\\n");
         assert_eq!(shown("Gehälter".as_bytes()), "Gehälter");
+        assert_eq!(shown("exe\u{202e}txt".as_bytes()), "exe\\u{202e}txt");
+        assert_eq!(shown(b"\xff\\"), "\\xff\\\\", "no two names look alike");
     }
 }

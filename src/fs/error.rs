@@ -71,7 +71,7 @@ pub enum Damage {
     #[error("the wrapped data key is not this file's")]
     WrappedKey,
     /// Header and backing file disagree on the length.
-    #[error("the header says {header} bytes, the backing file holds {backing:?}")]
+    #[error("the header says {header} bytes, the backing file {}", of_size(*backing))]
     Length {
         /// According to the header.
         header: u64,
@@ -93,4 +93,11 @@ pub enum Damage {
     /// A node changed under its name while it was in use.
     #[error("another node took its place in the backing directory")]
     Replaced,
+}
+
+fn of_size(plain: Option<u64>) -> String {
+    match plain {
+        Some(length) => format!("holds {length}"),
+        None => "has a size that no plaintext has".to_owned(),
+    }
 }

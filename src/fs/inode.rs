@@ -134,6 +134,18 @@ impl Inode {
         Some(names.join(&b'/'))
     }
 
+    /// The path of its entry in the backing directory; empty for the root.
+    pub(super) fn backing_path(&self) -> Vec<u8> {
+        let mut entries = Vec::new();
+        let mut next = self.link();
+        while let Some(link) = next {
+            entries.push(link.entry.into_bytes());
+            next = link.parent.link();
+        }
+        entries.reverse();
+        entries.join(&b'/')
+    }
+
     /// Every plaintext path by which this inode is known; of one without a name left, its last.
     pub(super) fn paths(&self) -> Vec<Vec<u8>> {
         let names = self.names.lock();

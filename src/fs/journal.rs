@@ -177,17 +177,39 @@ impl Slot<'_> {
 }
 
 /// A change that was under way when its process ended.
-struct Pending {
-    ino: u64,
-    file: FileId,
+pub(super) struct Pending {
+    pub(super) ino: u64,
+    pub(super) file: FileId,
     cut: Option<u64>,
-    offset: u64,
-    data: Vec<u8>,
+    pub(super) offset: u64,
+    pub(super) data: Vec<u8>,
 }
 
 /// Does again what `session` had under way on the volume below `root`; how many changes that were.
 pub(super) fn replay(session: &Session, root: &OwnedFd) -> Result<usize, FsError> {
     let mut done = 0;
+    for directory in left_by(session) {
+        let pending = read_slots(&directory)?;
+        if !pending.is_empty() {
+            done += replay_below(root, &pending)?;
+        }
+        remove(&directory);
+    }
+    Ok(done)
+}
+
+/// What `session` had under way.
+pub(super) fn under_way(session: &Session) -> io::Result<Vec<Pending>> {
+    let mut pending = Vec::new();
+    for directory in left_by(session) {
+        pending.extend(read_slots(&directory)?);
+    }
+    Ok(pending)
+}
+
+/// The directories of slots that `session` left.
+fn left_by(session: &Session) -> Vec<PathBuf> {
+    let mut left = Vec::new();
     for place in PLACES {
         let directory = directory(Path::new(place), session);
         let Ok(metadata) = directory.symlink_metadata() else {
@@ -201,20 +223,21 @@ pub(super) fn replay(session: &Session, root: &OwnedFd) -> Result<usize, FsError
             tracing::warn!(directory = %directory.display(), "left alone: it is not this user's");
             continue;
         }
-        let mut pending = Vec::new();
-        for number in 0..SLOTS {
-            match std::fs::read(directory.join(number.to_string())) {
-                Ok(slot) => pending.extend(Pending::read(&slot)),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        if !pending.is_empty() {
-            done += replay_below(root, &pending)?;
-        }
-        remove(&directory);
+        left.push(directory);
     }
-    Ok(done)
+    left
+}
+
+fn read_slots(directory: &Path) -> io::Result<Vec<Pending>> {
+    let mut pending = Vec::new();
+    for number in 0..SLOTS {
+        match std::fs::read(directory.join(number.to_string())) {
+            Ok(slot) => pending.extend(Pending::read(&slot)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(pending)
 }
 
 /// Backing files are found by inode number, which a listing tells for nothing.

@@ -6,6 +6,7 @@
 
 mod attr;
 mod caller;
+mod check;
 mod content;
 mod directory;
 mod error;
@@ -14,6 +15,7 @@ mod guard;
 mod handle;
 mod inode;
 mod journal;
+mod lock;
 mod namespace;
 mod new_volume;
 mod node;
@@ -34,18 +36,20 @@ use crate::sys;
 
 pub use attr::{Attr, Change, NewTime};
 pub use caller::Caller;
+pub use check::{Check, CheckOptions, Checked, Class, Finding, Kind, Watch};
 pub use directory::Listed;
 pub use error::{Damage, FsError};
 pub use file::Allocation;
 pub use handle::HandleId;
 pub use inode::Ino;
+pub use lock::is_locked;
 pub use namespace::RenameMode;
 pub use new_volume::NewVolume;
 pub use open::{OpenFlags, Opened};
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
-    LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_locked,
-    is_unclean, volume_arn,
+    LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_unclean,
+    volume_arn,
 };
 pub use xattrs::XattrCreate;
 

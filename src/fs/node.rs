@@ -87,7 +87,11 @@ impl FileSystem {
         Ok(sys::write_at(&file, &record, 0)?)
     }
 
-    fn directory_id(&self, inode: &Inode, descriptor: &OwnedFd) -> Result<DirectoryId, FsError> {
+    pub(super) fn directory_id(
+        &self,
+        inode: &Inode,
+        descriptor: &OwnedFd,
+    ) -> Result<DirectoryId, FsError> {
         if let Some(id) = inode.directory.get() {
             return Ok(*id);
         }

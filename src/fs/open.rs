@@ -333,9 +333,7 @@ impl FileSystem {
     /// Opens the backing file and reads its header region.
     pub(super) fn read_header(&self, node: &OwnedFd) -> Result<(OwnedFd, RawHeader), FsError> {
         let file = self.open_backing(node)?;
-        let mut region = [0; HEADER_LEN];
-        let read = sys::read_up_to(&file, &mut region, 0)?;
-        let raw = RawHeader::parse(&region[..read]).map_err(Damage::Header)?;
+        let raw = read_region(&file)?;
         if raw.has_damage() && !self.settling.is_lenient() {
             return Err(Damage::Header(crate::format::HeaderError::Damaged).into());
         }
@@ -388,6 +386,13 @@ pub(super) fn mode_for(parent: &Parent, mode: u32, umask: u32) -> Result<u32, Fs
             _ => Err(error.into()),
         },
     }
+}
+
+/// The header region of a backing file.
+pub(super) fn read_region(file: &OwnedFd) -> Result<RawHeader, FsError> {
+    let mut region = [0; HEADER_LEN];
+    let read = sys::read_up_to(file, &mut region, 0)?;
+    Ok(RawHeader::parse(&region[..read]).map_err(Damage::Header)?)
 }
 
 fn new_header(file: FileId, key: KeySlot) -> Header {

@@ -44,6 +44,11 @@ impl Settling {
         }
     }
 
+    /// In whose name the volume is kept.
+    pub(super) fn keeper(&self) -> &kms::Caller {
+        &self.mounter
+    }
+
     /// A file's header was left out of date: the volume keeps its mark, and the next mount settles it.
     pub(super) fn need(&self) {
         self.header_left.store(true, Ordering::Release);
@@ -67,7 +72,7 @@ impl Settling {
 }
 
 /// A file's state on disk, read once.
-struct Found {
+pub(super) struct Found {
     file: OwnedFd,
     raw: RawHeader,
     slot: CopySlot,
@@ -206,7 +211,7 @@ impl FileSystem {
     }
 
     /// What is on disk, if it needs settling.
-    fn find_out(&self, node: &OwnedFd) -> Result<Option<Found>, FsError> {
+    pub(super) fn find_out(&self, node: &OwnedFd) -> Result<Option<Found>, FsError> {
         let backing = sys::stat(node)?.st_size.unsigned_abs();
         let (file, raw) = self.read_header(node)?;
         let (slot, newest) = raw.newest();
@@ -236,7 +241,7 @@ impl FileSystem {
 
 impl Found {
     /// The length that the file has from now on.
-    fn settled_length(&self) -> Result<u64, FsError> {
+    pub(super) fn settled_length(&self) -> Result<u64, FsError> {
         let expected = backing_len(self.header.length)?.0;
         if self.backing < expected
             && let Some(older) = &self.older
@@ -293,7 +298,7 @@ impl Found {
 }
 
 /// The plaintext length of a backing file, without the last block where that is cut.
-fn plain_or_whole(backing: u64) -> u64 {
+pub(super) fn plain_or_whole(backing: u64) -> u64 {
     plain_len(BackingLen(backing)).unwrap_or_else(|| {
         let body = backing.saturating_sub(crate::format::HEADER_LEN as u64);
         body / SEALED_BLOCK_LEN as u64 * BLOCK_LEN as u64

@@ -1,17 +1,13 @@
 //! Making a volume, taking it into use, and leaving it cleanly.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, RenameFlags, flock};
-use rustix::io::Errno;
+use rustix::fs::RenameFlags;
 
 use crate::audit::{self, AuditError};
 use crate::crypto::derive::VolumeKeys;
@@ -33,13 +29,11 @@ use super::settle::Settling;
 use super::{FileSystem, FsError, Options, TreePolicy};
 
 pub(super) const CONFIG: &str = "volume.json";
-const LOCK: &str = "lock";
-const UNCLEAN: &str = "unclean";
+pub(super) const LOCK: &str = "lock";
+pub(super) const UNCLEAN: &str = "unclean";
 pub(super) const LINKS: &str = "links";
 /// Far more than a `volume.json` has.
 const CONFIG_MAX: usize = 64 * 1024;
-/// How long a mount waits for a predecessor that is ending.
-const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a volume cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +68,9 @@ pub enum VolumeError {
         "{0}: the root directory's record is missing or was altered; restore .kmsfs.dir from a backup"
     )]
     RootRecord(PathBuf),
+    /// It is being checked.
+    #[error("{0} is being checked by `kmsfs fsck`; wait until that has ended")]
+    Checked(PathBuf),
     /// Another process has it.
     #[error("{path} is mounted already{by}; unmount it first")]
     Busy {
@@ -131,10 +128,10 @@ pub struct Services {
 /// A volume whose configuration was read.
 #[derive(Debug)]
 pub struct Volume {
-    backing: PathBuf,
-    root: OwnedFd,
-    control: OwnedFd,
-    config: RawVolumeConfig,
+    pub(super) backing: PathBuf,
+    pub(super) root: OwnedFd,
+    pub(super) control: OwnedFd,
+    pub(super) config: RawVolumeConfig,
 }
 
 impl Volume {
@@ -173,85 +170,18 @@ impl Volume {
     pub fn unverified(&self) -> &VolumeConfig {
         self.config.unverified()
     }
-
-    /// Takes the volume's lock. `mountpoint` is told to whoever finds it taken; `is_mounted` says
-    /// whether something of ours is mounted where the holder says it is.
-    ///
-    /// # Errors
-    /// [`VolumeError::Busy`]. A holder whose mount is gone is on its way out, and waited for.
-    pub fn lock(
-        self,
-        mountpoint: &Path,
-        is_mounted: impl Fn(&Path) -> bool,
-    ) -> Result<(LockedVolume, RawVolumeConfig), VolumeError> {
-        let Self {
-            backing,
-            root,
-            control,
-            config,
-        } = self;
-        let io = |source| VolumeError::Io {
-            path: backing.clone(),
-            source,
-        };
-        let path = backing.join(CONTROL_DIRECTORY).join(LOCK);
-        let opened = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path);
-        let mut lock = match opened {
-            // A volume on a read-only filesystem can be mounted read-only: a lock needs no writing.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
-            other => other,
-        }
-        .map_err(io)?;
-        let deadline = Instant::now() + LOCK_PATIENCE;
-        loop {
-            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => break,
-                Err(Errno::WOULDBLOCK) => {}
-                Err(error) => return Err(io(error.into())),
-            }
-            let mut holder = String::new();
-            lock.rewind()
-                .and_then(|()| lock.read_to_string(&mut holder))
-                .map_err(io)?;
-            let holder = holder.trim_end();
-            if is_mounted(Path::new(holder)) || Instant::now() > deadline {
-                let by = if holder.is_empty() {
-                    String::new()
-                } else {
-                    format!(" at {holder}")
-                };
-                return Err(VolumeError::Busy { path: backing, by });
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        let links_path = backing.join(CONTROL_DIRECTORY).join(LINKS);
-        let links = sys::open_directory_path(&links_path).map_err(io)?;
-        let mut locked = LockedVolume {
-            backing,
-            root,
-            control,
-            links,
-            lock,
-        };
-        locked.say(mountpoint);
-        Ok((locked, config))
-    }
 }
 
-/// A volume that this process alone uses.
+/// A volume that this process alone uses, or that nobody uses while it is checked.
 #[derive(Debug)]
 pub struct LockedVolume {
-    backing: PathBuf,
-    root: OwnedFd,
-    control: OwnedFd,
-    links: OwnedFd,
-    lock: File,
+    pub(super) backing: PathBuf,
+    pub(super) root: OwnedFd,
+    pub(super) control: OwnedFd,
+    /// None only while it is checked.
+    pub(super) links: Option<OwnedFd>,
+    /// Held for as long as the volume is; none for one that was never mounted, while it is checked.
+    pub(super) lock: Option<File>,
 }
 
 impl LockedVolume {
@@ -260,21 +190,9 @@ impl LockedVolume {
         &self.backing
     }
 
-    /// The directory of long symbolic links' targets.
+    /// The directory of long symbolic links' targets; where it is missing, one that has none.
     pub(super) fn links(&self) -> BorrowedFd<'_> {
-        self.links.as_fd()
-    }
-
-    /// Information for whoever waits for the lock: its loss costs them a name in a message.
-    fn say(&mut self, mountpoint: &Path) {
-        let said = self
-            .lock
-            .set_len(0)
-            .and_then(|()| self.lock.rewind())
-            .and_then(|()| self.lock.write_all(mountpoint.as_os_str().as_bytes()));
-        if let Err(error) = said {
-            tracing::debug!(%error, "the lock file could not be written");
-        }
+        self.links.as_ref().unwrap_or(&self.control).as_fd()
     }
 
     /// Makes durable that `session` uses the volume; the session that did not end cleanly before it,
@@ -312,33 +230,13 @@ impl LockedVolume {
             path: path.clone(),
             source,
         };
-        let keys = self.volume_keys(&config, &services)?;
-        let config = config
-            .authenticate(&keys.config)
-            .map_err(|source| VolumeError::Config {
-                path: path.join(CONTROL_DIRECTORY).join(CONFIG),
-                source,
-            })?;
+        let (config, keys) = self.authenticate(config, &services)?;
         read_small(&self.root, DIRECTORY_RECORD, 4096)
             .ok()
             .and_then(|record| open_directory_record(&keys.directories, &record).ok())
             .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
 
-        let log_name = format!("volume-{}", config.volume);
-        let log = audit::Log::open(
-            &services.audit,
-            &log_name,
-            services.durability,
-            services.anchor,
-        )?;
-        let origin = audit::Origin {
-            source: audit::Source::Kmsfs,
-            region: services.region.clone(),
-            account: services.account.clone(),
-        };
-        let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
-        let policy = TreePolicy::load(services.policy);
-        let guard = Guard::new(log, origin, volume_arn, policy, services.principals);
+        let guard = guard(&config, &services)?;
         // The mark comes last: what fails until here leaves a clean volume clean.
         let left = mark(&self.control).map_err(io)?;
         let session = Session::generate();
@@ -377,6 +275,22 @@ impl LockedVolume {
         Ok(filesystem)
     }
 
+    /// The volume's configuration and keys.
+    pub(super) fn authenticate(
+        &self,
+        config: RawVolumeConfig,
+        services: &Services,
+    ) -> Result<(VolumeConfig, VolumeKeys), VolumeError> {
+        let keys = self.volume_keys(&config, services)?;
+        let config = config
+            .authenticate(&keys.config)
+            .map_err(|source| VolumeError::Config {
+                path: control_path(&self.backing, CONFIG),
+                source,
+            })?;
+        Ok((config, keys))
+    }
+
     fn volume_keys(
         &self,
         config: &RawVolumeConfig,
@@ -393,7 +307,7 @@ impl LockedVolume {
             // A field of the configuration is not what the key was wrapped for.
             KmsError::InvalidCiphertext | KmsError::IncorrectKey(_) | KmsError::InvalidArn(_) => {
                 VolumeError::Config {
-                    path: self.backing.join(CONTROL_DIRECTORY).join(CONFIG),
+                    path: control_path(&self.backing, CONFIG),
                     source: VolumeConfigError::Forged,
                 }
             }
@@ -414,21 +328,28 @@ impl LockedVolume {
     }
 }
 
-/// Whether a process uses the volume at `backing`.
-///
-/// # Errors
-/// [`VolumeError`] when there is no volume.
-pub fn is_locked(backing: &Path) -> Result<bool, VolumeError> {
-    let volume = Volume::read(backing)?;
-    match sys::open_node_path(&volume.control, LOCK, sys::Access::Read) {
-        // A shared lock of a moment: two that look do not see each other.
-        Ok(lock) => Ok(flock(&lock, FlockOperation::NonBlockingLockShared).is_err()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(source) => Err(VolumeError::Io {
-            path: backing.to_owned(),
-            source,
-        }),
-    }
+/// The name of a volume's audit log.
+pub(super) fn log_name(volume: &VolumeId) -> String {
+    format!("volume-{volume}")
+}
+
+/// Policy and audit of the volume.
+pub(super) fn guard(config: &VolumeConfig, services: &Services) -> Result<Guard, VolumeError> {
+    let log = audit::Log::open(
+        &services.audit,
+        &log_name(&config.volume),
+        services.durability,
+        services.anchor.clone(),
+    )?;
+    let origin = audit::Origin {
+        source: audit::Source::Kmsfs,
+        region: services.region.clone(),
+        account: services.account.clone(),
+    };
+    let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
+    let policy = TreePolicy::load(services.policy.clone());
+    let principals = services.principals.clone();
+    Ok(Guard::new(log, origin, volume_arn, policy, principals))
 }
 
 /// Whether the volume at `backing` carries the mark of use: while it is mounted, and after an end
@@ -446,12 +367,16 @@ pub fn is_unclean(backing: &Path) -> Result<bool, VolumeError> {
 }
 
 /// What the mark of use says: the session that made it.
-fn mark(control: &OwnedFd) -> io::Result<Option<String>> {
+pub(super) fn mark(control: &OwnedFd) -> io::Result<Option<String>> {
     match read_small(control, UNCLEAN, 64) {
         Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+pub(super) fn control_path(backing: &Path, name: &str) -> PathBuf {
+    backing.join(CONTROL_DIRECTORY).join(name)
 }
 
 /// The ARN that policies know a volume by.

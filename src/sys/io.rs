@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::fs::{FallocateFlags, fallocate, fdatasync, fsync, ftruncate};
+use rustix::fs::{FallocateFlags, SeekFrom, fallocate, fdatasync, fsync, ftruncate, seek};
 use rustix::io::{Errno, pread, pwrite};
 
 /// Fills `buffer` from `offset`.
@@ -49,6 +49,19 @@ pub fn write_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Where the next data at or behind `offset` begins; `None` when there is none. A filesystem that
+/// keeps no holes calls everything data. The descriptor's position changes.
+///
+/// # Errors
+/// Those of `lseek(2)`.
+pub fn next_data(fd: impl AsFd, offset: u64) -> io::Result<Option<u64>> {
+    match seek(fd, SeekFrom::Data(offset)) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Sets a file's length.

@@ -18,8 +18,8 @@ pub use at::{
 };
 pub use identity::{Identity, Impersonated, act_for, impersonate, impersonates, own_identity};
 pub use io::{
-    Allocate, allocate, read_at, read_up_to, sync_data, sync_directory, sync_filesystem, truncate,
-    write_at,
+    Allocate, allocate, next_data, read_at, read_up_to, sync_data, sync_directory, sync_filesystem,
+    truncate, write_at,
 };
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};

@@ -179,6 +179,8 @@ fn the_golden_volume_of_format_1_reads_as_it_was_written() {
     let store = fs::read(home.dir().join("kms.sqlite")).unwrap();
     assert_eq!(store[60..64], 1_u32.to_be_bytes(), "the key store's schema");
 
+    let fsck = home.json(["fsck".as_ref(), volume.backing.as_os_str()]);
+    assert_eq!(fsck["findings"], json!([]), "{fsck}");
     assert_as_in_manifest(&volume.mount_with(&["-o", "ro,allow_other,dev"]).point);
     let mount = volume.mount_with(&["-o", "allow_other,dev"]);
     assert_as_in_manifest(&mount.point);

@@ -8,6 +8,7 @@ mod bad_input;
 mod basic_io;
 mod ciphertext;
 mod common;
+mod fsck;
 mod golden;
 mod integrity;
 mod keys_cli;

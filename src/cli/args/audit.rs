@@ -1,5 +1,7 @@
 //! `kmsfs audit`.
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, Timestamp, ZonedDateTime, civil};
 
@@ -18,8 +20,15 @@ use crate::cli::exit::Exit;
   kmsfs audit verify
   kmsfs audit query --outcome denied --since 24h
   kmsfs audit query --user ann --path '/payroll/*' --json
-  kmsfs audit tail --follow",
-    &[Exit::Tampered, Exit::Truncated, Exit::Unanchored, Exit::BadHome],
+  kmsfs audit tail --follow
+  kmsfs audit report --rollbacks ~/vault",
+    &[
+        Exit::Tampered,
+        Exit::Truncated,
+        Exit::Unanchored,
+        Exit::BadHome,
+        Exit::RolledBack,
+    ],
 ))]
 pub struct AuditArgs {
     /// What to do.
@@ -36,6 +45,37 @@ pub enum AuditCommand {
     Query(QueryArgs),
     /// Show the last records of all logs
     Tail(TailArgs),
+    /// Report what the logs tell of a volume
+    Report(ReportArgs),
+}
+
+/// Report what the logs tell of a volume
+///
+/// --rollbacks: which files of the volume are older than the last state that its log vouches for.
+/// Somebody put them back, from a backup or to undo what was done. The volume must not be mounted;
+/// `kmsfs fsck` reports the same beside everything else.
+#[derive(Args, Debug)]
+#[command(after_long_help = help(
+    "Examples:
+  kmsfs audit report --rollbacks ~/vault",
+    &[
+        Exit::RolledBack,
+        Exit::NotAVolume,
+        Exit::CorruptVolume,
+        Exit::AlreadyMounted,
+        Exit::KeyService,
+        Exit::BadHome,
+    ],
+))]
+pub struct ReportArgs {
+    /// Name the files that were put back to an older state
+    #[arg(long, required = true)]
+    pub rollbacks: bool,
+    /// Directory that holds the ciphertext
+    pub backing: PathBuf,
+    /// How to print the result.
+    #[command(flatten)]
+    pub output: Output,
 }
 
 /// Check that no record was edited, removed, inserted or moved

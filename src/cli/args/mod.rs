@@ -8,9 +8,10 @@ pub mod mount;
 pub mod policy;
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use super::exit::Exit;
 
@@ -75,6 +76,8 @@ pub enum Command {
     Umount(UmountArgs),
     /// Show mounted volumes, or one volume
     Status(StatusArgs),
+    /// Check a volume: every structure and every block
+    Fsck(FsckArgs),
     /// Show the header of an encrypted file
     Inspect(InspectArgs),
     /// Manage the KMS keys of the home
@@ -172,6 +175,50 @@ pub struct StatusArgs {
     pub output: Output,
 }
 
+/// Check a volume: every structure and every block
+///
+/// Reads the whole volume and writes nothing to it: configuration, directory records, names, both copies
+/// of each header, wrapped keys, blocks, links, attributes. Compares each file with the last state that
+/// the audit log vouches for, so that a file put back to an older state is found. The volume must
+/// not be mounted. Data keys are asked for in your name; what the key service refuses is reported as
+/// not checked. That the check was made is recorded.
+///
+/// Each finding is one line: DAMAGED, NOT CHECKED, or a note about what costs nothing (what the next
+/// mount will settle after a crash, leftovers, foreign files).
+#[derive(Args, Debug)]
+#[command(after_long_help = "Examples:
+  kmsfs fsck ~/vault
+  kmsfs fsck --json ~/vault | jq '.findings[] | select(.class == \"damage\")'
+
+Exit codes:
+  As those of fsck(8), the sum of what applies.
+   0  no damage, and everything was checked
+   4  damage was found; it is left as it is
+   8  something could not be checked, or the check could not be made
+  16  wrong usage: unknown option or value
+  32  interrupted")]
+pub struct FsckArgs {
+    /// Directory that holds the ciphertext
+    pub backing: PathBuf,
+    /// Check with this many threads [default: one a processor]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Leave the blocks of files out: headers, names, links and attributes only
+    #[arg(long)]
+    pub no_blocks: bool,
+    /// How to print the result.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// Whether a command line that could not be parsed is one of `kmsfs fsck`.
+pub fn names_fsck(arguments: impl IntoIterator<Item = OsString>) -> bool {
+    Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments)
+        .is_ok_and(|matches| matches.subcommand_name() == Some("fsck"))
+}
+
 /// Show the header of an encrypted file
 ///
 /// Reads one file of a backing directory and prints what its header says: file id, KMS key, key
@@ -227,6 +274,7 @@ In /etc/fstab (see also `kmsfs mount --help`):
             Exit::PolicyRefused,
             Exit::BadHome,
             Exit::DamagedHeader,
+            Exit::RolledBack,
         ],
     )
 }

@@ -69,6 +69,7 @@ fn the_commands_are_the_agreed_ones() {
         "kmsfs mount",
         "kmsfs umount",
         "kmsfs status",
+        "kmsfs fsck",
         "kmsfs inspect",
         "kmsfs key create",
         "kmsfs key list",
@@ -86,6 +87,7 @@ fn the_commands_are_the_agreed_ones() {
         "kmsfs audit verify",
         "kmsfs audit query",
         "kmsfs audit tail",
+        "kmsfs audit report",
     ];
     for path in agreed {
         assert!(paths.iter().any(|known| known == path), "{path}");
