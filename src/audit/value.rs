@@ -14,12 +14,18 @@ pub enum Value<'a> {
     Text(Cow<'a, str>),
     /// A number.
     Number(u64),
+    /// A number that may be negative.
+    Integer(i64),
     /// A truth value.
     Bool(bool),
     /// Bytes, base64 in the record.
     Bytes(Cow<'a, [u8]>),
     /// Strings by name, such as an encryption context.
     Map(Cow<'a, BTreeMap<String, String>>),
+    /// Values in their order.
+    List(Vec<Self>),
+    /// Values by name. Each name once.
+    Object(Vec<(&'static str, Self)>),
 }
 
 impl Serialize for Value<'_> {
@@ -27,9 +33,14 @@ impl Serialize for Value<'_> {
         match self {
             Self::Text(text) => out.serialize_str(text),
             Self::Number(number) => out.serialize_u64(*number),
+            Self::Integer(number) => out.serialize_i64(*number),
             Self::Bool(truth) => out.serialize_bool(*truth),
             Self::Bytes(bytes) => out.collect_str(&json::base64(bytes)),
             Self::Map(map) => out.collect_map(map.iter()),
+            Self::List(list) => out.collect_seq(list),
+            Self::Object(members) => {
+                out.collect_map(members.iter().map(|(name, value)| (name, value)))
+            }
         }
     }
 }
@@ -46,6 +57,7 @@ macro_rules! value_from {
 }
 value_from! {
     &'a str => Text, String => Text, Cow<'a, str> => Text, u64 => Number, u32 => Number,
+    i64 => Integer,
     bool => Bool, &'a [u8] => Bytes, Vec<u8> => Bytes,
 }
 

@@ -2,12 +2,16 @@
 
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
 use super::{
     KmsError,
     api::{
-        ExpirationModel, KeyManager, KeyMetadata, KeySpec, KeyState, KeyUsage,
-        MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Origin, Tag, Timestamp,
+        ExpirationModel, KeyLastUsageTrackingOperation, KeyManager, KeyMetadata, KeySpec, KeyState,
+        KeyUsage, MultiRegionConfiguration, MultiRegionKey, MultiRegionKeyType, Origin, Tag,
+        Timestamp,
     },
+    key_state::Demand,
     keypair::KeyPair,
     material::{KeyVersion, Material},
     name::{KeyId, Place, Region},
@@ -36,8 +40,21 @@ pub(super) struct Key {
     /// While it waits for its deletion, or that of its replicas.
     pub(super) deletion: Option<Deletion>,
     pub(super) rotation: Option<RotationSchedule>,
+    /// Shared by all states of the key.
+    pub(super) last_use: Arc<Mutex<Option<LastUse>>>,
     /// By version. Empty only while imported material is awaited for the first time.
     pub(super) materials: Vec<Arc<Material>>,
+}
+
+/// The last cryptographic use of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LastUse {
+    pub(super) operation: KeyLastUsageTrackingOperation,
+    pub(super) at: Timestamp,
+    /// Of its record in the audit log.
+    pub(super) event_id: String,
+    /// Whether the store does not know it yet.
+    pub(super) unsaved: bool,
 }
 
 /// When a key is to be deleted.
@@ -161,14 +178,21 @@ impl Key {
         })
     }
 
-    /// The key for cryptographic use or rotation, if its state allows that, per the table at
-    /// <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>. `_allowed` is the
-    /// proof that policy was asked first.
+    /// The key for cryptographic use or rotation, if its state allows that. `_allowed` is the proof
+    /// that policy was asked first.
     pub(super) fn usable(&self, allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
-        if self.state_now() == KeyState::Disabled {
-            return Err(KmsError::Disabled(format!("{} is disabled.", self.arn)));
-        }
-        self.present(allowed)
+        self.usable_as(allowed, Demand::USE)
+    }
+
+    /// As [`Self::usable`], for what asks something else of the key's state.
+    pub(super) fn usable_as(
+        &self,
+        _allowed: &Allowed,
+        demand: Demand,
+    ) -> Result<Usable<'_>, KmsError> {
+        self.check_state(demand)?;
+        let current = self.current().ok_or_else(|| self.awaits_import())?;
+        Ok(Usable { key: self, current })
     }
 
     /// As [`Self::usable`], for `operation`, which needs a key of this usage.
@@ -187,31 +211,8 @@ impl Key {
         self.usable(allowed)
     }
 
-    /// As [`Self::usable`], for what a disabled key does as well.
-    pub(super) fn present(&self, _allowed: &Allowed) -> Result<Usable<'_>, KmsError> {
-        self.check_manageable()?;
-        match self.current() {
-            Some(current) => Ok(Usable { key: self, current }),
-            None => Err(self.in_state("pending import")),
-        }
-    }
-
-    /// Whether the key's state allows enabling, disabling and new aliases, per the same table.
-    pub(super) fn check_manageable(&self) -> Result<(), KmsError> {
-        let why = match self.state_now() {
-            KeyState::Enabled | KeyState::Disabled => return Ok(()),
-            KeyState::PendingDeletion => "pending deletion",
-            KeyState::PendingReplicaDeletion => "pending replica deletion",
-            KeyState::PendingImport => "pending import",
-            KeyState::Creating => "creating",
-            KeyState::Updating => "updating",
-            KeyState::Unavailable => "unavailable",
-        };
-        Err(self.in_state(why))
-    }
-
-    fn in_state(&self, state: &str) -> KmsError {
-        KmsError::InvalidState(format!("{} is {state}.", self.arn))
+    fn awaits_import(&self) -> KmsError {
+        KmsError::InvalidState(format!("{} is pending import.", self.arn))
     }
 }
 
@@ -239,7 +240,7 @@ impl<'a> Usable<'a> {
     /// The secret of the current material.
     pub(super) fn secret(self) -> Result<&'a Secret, KmsError> {
         let secret = self.current.secret();
-        secret.ok_or_else(|| self.key.in_state("pending import"))
+        secret.ok_or_else(|| self.key.awaits_import())
     }
 
     /// The key pair of an asymmetric key.

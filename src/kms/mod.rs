@@ -29,6 +29,7 @@ mod home_file;
 mod import;
 mod import_token;
 mod key;
+mod key_state;
 mod keypair;
 mod lock;
 mod mac;

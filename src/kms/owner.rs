@@ -13,7 +13,7 @@ use super::{
     Caller, HomeError, KeyService, KmsError,
     api::{self, Empty},
     client::{Client, Failure},
-    embedded::Embedded,
+    embedded::{Embedded, Scheduler},
     home::Inner,
     lock::{Lock, LockFile},
     server::Server,
@@ -52,6 +52,7 @@ enum Backend {
 /// store and log closed, then the lock released.
 struct Serving {
     _server: Server,
+    _scheduler: Scheduler,
     service: Arc<Embedded>,
     _lock: Lock,
 }
@@ -59,9 +60,11 @@ struct Serving {
 impl Serving {
     fn start(home: &Arc<Inner>, lock: Lock) -> Result<Arc<Self>, HomeError> {
         let service = Arc::new(Embedded::open(home)?);
+        let scheduler = Scheduler::start(&service)?;
         let server = Server::start(home, &service)?;
         Ok(Arc::new(Self {
             _server: server,
+            _scheduler: scheduler,
             service,
             _lock: lock,
         }))

@@ -1,10 +1,5 @@
 //! What the key service knows, in memory, as the store last made durable; and the changes to it.
 
-#![allow(
-    dead_code,
-    reason = "the operations for grants, deletion and users follow in the next commits"
-)]
-
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
@@ -13,10 +8,13 @@ use std::{
 use super::{
     api::{GrantConstraints, GrantOperation, Timestamp},
     key::Key,
-    material::{KeyVersion, SealedMaterial},
+    material::{KeyVersion, SealedMaterial, hex},
     name::{AliasName, KeyId, Region},
 };
-use crate::policy::{Document, DocumentKind, Refused};
+use crate::{
+    crypto::random,
+    policy::{Document, DocumentKind, Refused},
+};
 
 /// Where an alias points.
 #[derive(Debug, Clone)]
@@ -29,6 +27,28 @@ pub(super) struct Alias {
 /// A grant's id: 64 hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct GrantId(pub(super) String);
+
+impl GrantId {
+    /// A fresh random id.
+    pub(super) fn generate() -> Self {
+        let mut bytes = [0; 32];
+        random::fill(&mut bytes);
+        Self::from_bytes(&bytes)
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8; 32]) -> Self {
+        Self(hex(bytes))
+    }
+
+    /// The binary form of an id that [`Self::from_bytes`] made.
+    pub(super) fn bytes(&self) -> Option<[u8; 32]> {
+        let mut bytes = [0; 32];
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(self.0.get(2 * index..2 * index + 2)?, 16).ok()?;
+        }
+        Some(bytes)
+    }
+}
 
 /// A grant on a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +218,10 @@ pub(super) enum Write {
     ForgetGrant(Region, KeyId, GrantId),
     /// A document by its name, for the user, role or group of this ARN.
     IdentityPolicy(String, String, Arc<Document>),
+    #[allow(
+        dead_code,
+        reason = "what deletes users comes with the commands for users"
+    )]
     ForgetIdentityPolicy(String, String),
 }
 

@@ -6,9 +6,11 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use thiserror::Error;
 
-use super::state::Write;
+use super::{key::Key, state::Write};
 pub(super) use sqlite::Sqlite;
 
 /// A store that has been loaded, and takes changes. Each is one transaction and durable before
@@ -23,6 +25,9 @@ pub(super) trait Store: Send {
 
     /// Undoes what the change did so far; nothing if there is none.
     fn roll_back(&mut self);
+
+    /// Notes when `keys` were last used. No change: the epoch stays.
+    fn save_uses(&mut self, keys: &[Arc<Key>]) -> Result<(), StoreError>;
 }
 
 /// The store failed. Nothing of the change remains.

@@ -110,6 +110,49 @@ pub fn kmsfs_key_policy(account: &str, region: &str) -> String {
     )
 }
 
+/// The policy of the key that kmsfs itself manages, `alias/aws/kmsfs`: whoever may use kmsfs uses it
+/// through kmsfs, and the account may look at it.
+///
+/// Its form is that of every [AWS managed key].
+///
+/// [AWS managed key]: https://docs.aws.amazon.com/kms/latest/developerguide/concepts.html#aws-managed-key
+pub fn managed_key_policy(account: &str, region: &str) -> String {
+    let root = quoted(&format!("arn:aws:iam::{account}:root"));
+    let service = quoted(&format!("kmsfs.{region}.amazonaws.com"));
+    let account = quoted(account);
+    format!(
+        r#"{{
+  "Version": "2012-10-17",
+  "Id": "auto-kmsfs-1",
+  "Statement": [
+    {{
+      "Sid": "AllowUseThroughKmsfs",
+      "Effect": "Allow",
+      "Principal": {{"AWS": "*"}},
+      "Action": [
+        "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"
+      ],
+      "Resource": "*",
+      "Condition": {{
+        "StringEquals": {{
+          "kms:ViaService": {service},
+          "kms:CallerAccount": {account}
+        }}
+      }}
+    }},
+    {{
+      "Sid": "AllowLookingAtIt",
+      "Effect": "Allow",
+      "Principal": {{"AWS": {root}}},
+      "Action": ["kms:Describe*", "kms:Get*", "kms:List*"],
+      "Resource": "*"
+    }}
+  ]
+}}
+"#
+    )
+}
+
 /// The identity policy of whoever administers a home: all of the key service, none of the files.
 pub fn administrator_identity_policy() -> String {
     r#"{

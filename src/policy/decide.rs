@@ -62,6 +62,9 @@ fn denied(reason: DenyReason, statements: &[String]) -> impl fmt::Display {
 /// 4. a grant allows;
 /// 5. everything else is denied.
 ///
+/// A caller of another account than the resource's is allowed only by both: 2, 3 or 4, and an Allow
+/// of an identity policy.
+///
 /// An action that has no resource of its own (`kms:CreateKey`) is decided by identity policies: give
 /// [`default_key_policy`](super::canned::default_key_policy), which delegates everything, and `*`
 /// as the resource.
@@ -108,6 +111,16 @@ pub fn decide(
             reason: DenyReason::ExplicitDeny,
             statements: owned(&found.denying),
         });
+    }
+    let owner = question.resource.map_or("", Arn::account);
+    if !owner.is_empty() && owner != request.principal.account {
+        let mut statements = owned(&[found.allowing, found.delegating].concat());
+        statements.extend(grants.iter().map(|id| format!("grant:{id}")));
+        if statements.is_empty() || of_identity.allowing.is_empty() {
+            return Err(nothing);
+        }
+        statements.extend(owned(&of_identity.allowing));
+        return Ok(Allowed { statements });
     }
     let statements = if !found.allowing.is_empty() {
         owned(&found.allowing)

@@ -147,7 +147,7 @@ const fn key(name: &'static str, kind: KeyType) -> KnownKey {
 ///
 /// [AWS KMS condition keys]: https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html
 /// [AWS global condition keys]: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html
-pub const ALL: [KnownKey; 58] = [
+pub const ALL: [KnownKey; 59] = [
     both("kmsfs:Uid", KeyType::Numeric),
     file("kmsfs:Gids", KeyType::Numeric)
         .multivalued()
@@ -174,6 +174,7 @@ pub const ALL: [KnownKey; 58] = [
     key("kms:CustomerMasterKeySpec", KeyType::String),
     key("kms:CustomerMasterKeyUsage", KeyType::String),
     key("kms:DataKeyPairSpec", KeyType::String),
+    key("kms:EncapsulationAlgorithm", KeyType::String),
     key("kms:EncryptionAlgorithm", KeyType::String),
     key("kms:EncryptionContext:", KeyType::Any),
     key("kms:EncryptionContextKeys", KeyType::String).multivalued(),

@@ -80,14 +80,16 @@ pub struct GetKeyLastUsageResponse {
     pub key_creation_date: Timestamp,
 }
 
-/// One use of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The last use of a key; all absent if there was none.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct KeyLastUsageData {
     /// The operation.
-    pub operation: KeyLastUsageTrackingOperation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<KeyLastUsageTrackingOperation>,
     /// When.
-    pub timestamp: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<Timestamp>,
     /// Its record in the audit log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud_trail_event_id: Option<String>,

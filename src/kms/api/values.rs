@@ -116,6 +116,15 @@ impl Timestamp {
     }
 }
 
+impl Timestamp {
+    /// So many days of 24 hours later.
+    pub(in crate::kms) fn plus_days(self, days: i32) -> Self {
+        Self {
+            millis: self.millis + i64::from(days) * 24 * 60 * 60 * 1000,
+        }
+    }
+}
+
 impl std::fmt::Display for Timestamp {
     /// RFC 3339, in UTC.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -29,6 +29,7 @@ impl Embedded {
         trail.parameter("keyAgreementAlgorithm", algorithm.as_str());
         check_length("publicKey", peer.len(), MAX_PUBLIC_KEY)?;
         check_recipient(request.recipient.as_ref())?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -63,6 +64,7 @@ impl Embedded {
         let algorithm = request.encapsulation_algorithm;
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("encapsulationAlgorithm", algorithm.as_str());
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -92,6 +94,7 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("encapsulationAlgorithm", algorithm.as_str());
         check_length("sharedSecretCiphertextBlob", ciphertext.len(), MAX_BLOB)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),

@@ -15,7 +15,7 @@ use crate::{
         KmsError,
         api::{
             AliasListEntry, CreateAliasRequest, DeleteAliasRequest, Empty, ListAliasesRequest,
-            ListAliasesResponse, Timestamp, UpdateAliasRequest,
+            ListAliasesResponse, UpdateAliasRequest,
         },
         key::Key,
         name::{AliasName, KeyName, Place},
@@ -40,7 +40,7 @@ impl Embedded {
         let store = self.changing();
         let key = self.find_target(trail.place(), &request.target_key_id)?;
         let allowed = self.authorize_alias(trail, "kms:CreateAlias", &name, &[&*key])?;
-        key.check_manageable()?;
+        key.check_state(trail.demand())?;
         let region = &trail.place().region;
         let exists = |regional: &Regional| regional.aliases.contains_key(&name);
         if self.state.read().region(region).is_some_and(exists) {
@@ -50,7 +50,7 @@ impl Embedded {
             )));
         }
         self.check_room(&key)?;
-        let now = Timestamp::now();
+        let now = self.now();
         let alias = Alias {
             key: key.id,
             created: now,
@@ -72,13 +72,14 @@ impl Embedded {
         let key = self.find_target(trail.place(), &request.target_key_id)?;
         let (alias, former) = self.find_alias(trail.place(), &name)?;
         let allowed = self.authorize_alias(trail, "kms:UpdateAlias", &name, &[&*former, &*key])?;
-        key.check_manageable()?;
+        check_same_kind(&former, &key)?;
+        key.check_state(trail.demand())?;
         if alias.key != key.id {
             self.check_room(&key)?;
         }
         let alias = Alias {
             key: key.id,
-            updated: Timestamp::now(),
+            updated: self.now(),
             ..alias
         };
         let change = self.put_alias(store, trail, name, alias)?;
@@ -204,4 +205,23 @@ impl Embedded {
         }
         Ok(())
     }
+}
+
+/// An alias stays with one kind of key, so that code which uses it goes on working.
+fn check_same_kind(former: &Key, next: &Key) -> Result<(), KmsError> {
+    let kind = |key: &Key| {
+        (
+            key.spec.is_symmetric_encryption(),
+            key.spec.is_hmac(),
+            key.usage,
+        )
+    };
+    if kind(former) == kind(next) {
+        return Ok(());
+    }
+    Err(KmsError::Validation(
+        "The current and the new key of an alias must be of the same type (both symmetric, both \
+         asymmetric or both HMAC) and have the same key usage."
+            .to_owned(),
+    ))
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Done, Embedded,
-    authorize::{Facts, Target},
+    authorize::{Facts, Target, truth},
     checks::{MAX_MESSAGE, check_dry_run, check_length, check_recipient},
     encryption::{
         check_algorithm, check_generates, check_plaintext, encrypt, key_is_required, seal,
@@ -68,8 +68,14 @@ impl Embedded {
         number_of_bytes(trail, request.number_of_bytes);
         record_context(trail, "encryptionContext", &request.encryption_context);
         let length = data_key_length(request)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
-        let facts = facts(&request.encryption_context, named.alias.as_ref(), ALGORITHM);
+        let algorithm = condition(ALGORITHM);
+        let facts = facts(
+            &request.encryption_context,
+            named.alias.as_ref(),
+            &algorithm,
+        );
         let allowed = self.authorize(trail, action, Target::Key(&named.key), facts)?;
         let operation = action.trim_start_matches("kms:");
         let key = named.key.usable_for(&allowed, USAGE, operation)?;
@@ -97,8 +103,10 @@ impl Embedded {
         record_context(trail, "encryptionContext", context);
         trail.parameter("encryptionAlgorithm", algorithm.as_str());
         check_length("plaintext", plaintext.len(), MAX_MESSAGE)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
+        let condition = condition(algorithm);
         let named = self.find(trail.place(), &request.key_id)?;
-        let facts = facts(context, named.alias.as_ref(), algorithm);
+        let facts = facts(context, named.alias.as_ref(), &condition);
         let allowed = self.authorize(trail, "kms:Encrypt", Target::Key(&named.key), facts)?;
         let key = named.key.usable_for(&allowed, USAGE, "Encrypt")?;
         check_algorithm(&named.key, algorithm, context)?;
@@ -123,10 +131,12 @@ impl Embedded {
         record_context(trail, "encryptionContext", context);
         trail.parameter("encryptionAlgorithm", algorithm.as_str());
         check_recipient(request.recipient.as_ref())?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
+        let condition = condition(algorithm);
         if only_permission(request.dry_run, &request.dry_run_modifiers) {
             let text = request.key_id.as_deref().ok_or_else(key_is_required)?;
             let named = self.find(trail.place(), text)?;
-            let facts = facts(context, named.alias.as_ref(), algorithm);
+            let facts = facts(context, named.alias.as_ref(), &condition);
             let allowed = self.authorize(trail, "kms:Decrypt", Target::Key(&named.key), facts)?;
             named.key.usable_for(&allowed, USAGE, "Decrypt")?;
             check_algorithm(&named.key, algorithm, context)?;
@@ -138,7 +148,7 @@ impl Embedded {
             request.key_id.as_deref(),
             algorithm,
         )?;
-        let facts = facts(context, source.named.alias.as_ref(), algorithm);
+        let facts = facts(context, source.named.alias.as_ref(), &condition);
         let target = Target::Key(&source.named.key);
         let allowed = self.authorize(trail, "kms:Decrypt", target, facts)?;
         source.check_key()?;
@@ -175,6 +185,7 @@ impl Embedded {
         trail.parameter("sourceEncryptionAlgorithm", old_algorithm.as_str());
         trail.parameter("destinationEncryptionAlgorithm", new_algorithm.as_str());
 
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let source = self.find_source(
             trail.place(),
             &request.ciphertext_blob,
@@ -182,15 +193,14 @@ impl Embedded {
             old_algorithm,
         )?;
         let destination = self.find(trail.place(), &request.destination_key_id)?;
-        let same_key = Some(source.named.key.id == destination.key.id);
-        let from = Facts {
-            same_key,
-            ..facts(old_context, source.named.alias.as_ref(), old_algorithm)
+        let same_key = truth(source.named.key.id == destination.key.id);
+        let values = |algorithm| {
+            let [algorithm] = condition(algorithm);
+            [algorithm, ("kms:ReEncryptOnSameKey", same_key)]
         };
-        let to = Facts {
-            same_key,
-            ..facts(new_context, destination.alias.as_ref(), new_algorithm)
-        };
+        let (from, to) = (values(old_algorithm), values(new_algorithm));
+        let from = facts(old_context, source.named.alias.as_ref(), &from);
+        let to = facts(new_context, destination.alias.as_ref(), &to);
         let target = Target::Key(&source.named.key);
         let from = self.authorize(trail, "kms:ReEncryptFrom", target, from)?;
         let target = Target::Key(&destination.key);
@@ -254,14 +264,18 @@ impl Embedded {
 fn facts<'a>(
     context: &'a EncryptionContext,
     alias: Option<&'a AliasName>,
-    algorithm: EncryptionAlgorithm,
+    values: &'a [(&'static str, &'a str)],
 ) -> Facts<'a> {
     Facts {
         encryption_context: Some(context),
         request_alias: alias,
-        algorithm: Some(algorithm),
+        values,
         ..Facts::default()
     }
+}
+
+fn condition(algorithm: EncryptionAlgorithm) -> [(&'static str, &'static str); 1] {
+    [("kms:EncryptionAlgorithm", algorithm.as_str())]
 }
 
 /// Whether a dry run is to leave the ciphertext alone, which need not even be there.

@@ -19,6 +19,7 @@ use crate::kms::{
     import,
     import_token::ImportParameters,
     key::Key,
+    key_state::Demand,
     keypair::{Bits, Oaep},
     material::Material,
     name::Region,
@@ -46,10 +47,10 @@ impl Embedded {
         };
         let action = "kms:GetParametersForImport";
         let allowed = self.authorize(trail, action, Target::Key(&key), facts)?;
-        check_importable(&key)?;
+        check_importable(&key, trail.demand())?;
         let (bits, wrapping) = wrapping_of(algorithm, wrapping_spec)?;
         check_fits(key.spec, bits, algorithm, wrapping)?;
-        let parameters = ImportParameters::generate(bits, wrapping, Timestamp::now())?;
+        let parameters = ImportParameters::generate(bits, wrapping, self.now())?;
         let response = GetParametersForImportResponse {
             key_id: key.arn.clone(),
             import_token: parameters.seal(&self.root, &key.arn)?,
@@ -71,7 +72,7 @@ impl Embedded {
         trail.optional("validTo", valid_to.clone());
         trail.optional("importType", request.import_type.map(ImportType::as_str));
         trail.optional("keyMaterialId", request.key_material_id.as_deref());
-        let now = Timestamp::now();
+        let now = self.now();
         let token = &request.import_token;
         let wrapped = &request.encrypted_key_material;
         check_length("importToken", token.0.len(), MAX_BLOB)?;
@@ -89,7 +90,7 @@ impl Embedded {
         };
         let target = Target::Key(&key);
         let allowed = self.authorize(trail, "kms:ImportKeyMaterial", target, facts)?;
-        check_importable(&key)?;
+        check_importable(&key, trail.demand())?;
         import::check_members(key.spec, request)?;
         // All that takes time happens before others have to wait.
         let parameters = ImportParameters::open(token, &self.root, &key.arn, now)?;
@@ -97,7 +98,7 @@ impl Embedded {
 
         let store = self.changing();
         let key = self.find_by_id(trail.place(), &request.key_id)?;
-        check_importable(&key)?;
+        check_importable(&key, trail.demand())?;
         let primary = self.primary_of(&key);
         let material = import::placed(&key, primary.as_deref(), request, secret, expiry, now)?;
         let id = material.id().to_string();
@@ -106,7 +107,11 @@ impl Embedded {
             key_id: key.arn.clone(),
             key_material_id: id,
         };
-        let change = Change::write(self, store, self.put_material(&key, material, now))?;
+        let change = Change::write(
+            self,
+            store,
+            self.put_material(&key, &Arc::new(material), now),
+        )?;
         Ok(Done::change(&allowed, change, response))
     }
 
@@ -187,15 +192,20 @@ impl Embedded {
         let all = std::iter::once(key).chain(state.related(key).map(|relative| &**relative));
         let rotated = all.filter_map(|key| Some((key, key.waiting()?.rotated_in(now))));
         Ok(rotated
-            .flat_map(|(key, material)| self.put_material(key, material, now))
+            .flat_map(|(key, material)| self.put_material(key, &Arc::new(material), now))
             .collect())
     }
 
     /// What puts `material` into its place in `key`.
-    pub(super) fn put_material(&self, key: &Key, material: Material, now: Timestamp) -> Vec<Write> {
+    pub(super) fn put_material(
+        &self,
+        key: &Key,
+        material: &Arc<Material>,
+        now: Timestamp,
+    ) -> Vec<Write> {
         let sealed = material.seal(&self.root, key.id);
         let mut changed = key.clone();
-        changed.materials = import::with_material(key, Arc::new(material));
+        changed.materials = import::with_material(key, Arc::clone(material));
         if changed.state == KeyState::PendingImport && changed.is_complete(now) {
             changed.state = KeyState::Enabled;
         }
@@ -242,14 +252,9 @@ fn check_origin(key: &Key) -> Result<(), KmsError> {
     )))
 }
 
-/// Per the table at <https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html>: any state
-/// but those on the way to deletion.
-fn check_importable(key: &Key) -> Result<(), KmsError> {
+fn check_importable(key: &Key, demand: Demand) -> Result<(), KmsError> {
     check_origin(key)?;
-    match key.check_manageable() {
-        Err(_) if key.state_now() == KeyState::PendingImport => Ok(()),
-        other => other,
-    }
+    key.check_state(demand)
 }
 
 fn wrapping_of(

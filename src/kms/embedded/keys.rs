@@ -1,12 +1,12 @@
 //! Making, describing, listing and switching keys.
 
-use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+use std::{ops::Bound, sync::Arc};
 
 use super::{
     Change, Done, Embedded,
-    authorize::{Facts, NewKey, Target},
+    authorize::{Facts, NewKey, Target, truth},
     page,
-    policies::parse_policy,
+    tags::{check_tags, tags_value},
     trail::Trail,
 };
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
         api::{
             CreateKeyRequest, CreateKeyResponse, DescribeKeyRequest, DescribeKeyResponse,
             DisableKeyRequest, Empty, EnableKeyRequest, KeyListEntry, KeyManager, KeyMetadata,
-            KeySpec, KeyState, KeyUsage, ListKeysRequest, ListKeysResponse, Origin, Tag, Timestamp,
+            KeySpec, KeyState, KeyUsage, ListKeysRequest, ListKeysResponse, Origin,
         },
         key::Key,
         material::{KeyVersion, Material, MaterialFacts},
@@ -27,7 +27,6 @@ use crate::{
 };
 
 const MAX_DESCRIPTION: usize = 8192;
-const MAX_TAGS: usize = 50;
 
 impl Embedded {
     pub(super) fn create_key<'a>(
@@ -46,13 +45,15 @@ impl Embedded {
         trail.parameter("keyUsage", kind.usage.as_str());
         trail.parameter("origin", kind.origin.as_str());
         trail.parameter("multiRegion", kind.multi_region);
+        trail.parameter("tags", tags_value(tags));
         check_description(description)?;
         check_tags(tags)?;
 
+        let values = [("kms:BypassPolicyLockoutSafetyCheck", truth(bypass))];
         let facts = Facts {
             new_key: Some(kind),
             request_tags: tags,
-            bypass_lockout_check: Some(bypass),
+            values: &values,
             ..Facts::default()
         };
         let mut allowed = self.authorize(trail, "kms:CreateKey", Target::Account, facts)?;
@@ -60,11 +61,11 @@ impl Embedded {
             allowed = self.authorize(trail, "kms:TagResource", Target::Account, facts)?;
         }
         let policy = match request.policy.as_deref() {
-            Some(policy) => parse_policy(policy)?,
-            None => parse_policy(&canned::default_key_policy(&self.home.place.account))?,
+            Some(policy) => self.parse_policy(policy)?,
+            None => self.parse_policy(&canned::default_key_policy(&self.home.place.account))?,
         };
         let place = trail.place().clone();
-        let (id, now) = (KeyId::generate(kind.multi_region), Timestamp::now());
+        let (id, now) = (KeyId::generate(kind.multi_region), self.now());
         let imported = kind.origin == Origin::External;
         let first = if imported {
             None
@@ -89,10 +90,11 @@ impl Embedded {
             },
             description: description.to_owned(),
             tags: tags.into(),
-            policy: Arc::new(policy),
+            policy,
             primary: kind.multi_region.then(|| place.region.clone()),
             deletion: None,
             rotation: None,
+            last_use: Arc::default(),
             materials: first.into_iter().map(Arc::new).collect(),
             region: place.region.clone(),
         });
@@ -115,6 +117,7 @@ impl Embedded {
         request: &'a DescribeKeyRequest,
     ) -> Result<Done<'a, DescribeKeyResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -188,7 +191,7 @@ impl Embedded {
         let store = self.changing();
         let key = self.find_by_id(trail.place(), key_id)?;
         let allowed = self.authorize(trail, action, Target::Key(&key), Facts::default())?;
-        key.check_manageable()?;
+        key.check_state(trail.demand())?;
         let switched = Key {
             state: to,
             ..(*key).clone()
@@ -248,37 +251,12 @@ fn kind_of(request: &CreateKeyRequest, region: &Region) -> Result<NewKey, KmsErr
     })
 }
 
-fn check_description(description: &str) -> Result<(), KmsError> {
+pub(super) fn check_description(description: &str) -> Result<(), KmsError> {
     if description.chars().count() > MAX_DESCRIPTION {
         return Err(KmsError::constraint(
             "Value at 'description' failed to satisfy constraint: Member must have length less \
              than or equal to 8192",
         ));
-    }
-    Ok(())
-}
-
-fn check_tags(tags: &[Tag]) -> Result<(), KmsError> {
-    if tags.len() > MAX_TAGS {
-        return Err(KmsError::Tag("Too many tags".to_owned()));
-    }
-    let mut names = BTreeSet::new();
-    for tag in tags {
-        let (name, value) = (&*tag.tag_key, &*tag.tag_value);
-        if name.is_empty() || name.chars().count() > 128 || value.chars().count() > 256 {
-            return Err(KmsError::constraint(&format!(
-                "Value '{name}' at 'tags' failed to satisfy constraint: a tag has a key of 1 to \
-                 128 characters and a value of at most 256"
-            )));
-        }
-        if name.starts_with("aws:") {
-            return Err(KmsError::Tag(
-                "Tags beginning with aws: are reserved".to_owned(),
-            ));
-        }
-        if !names.insert(name) {
-            return Err(KmsError::Tag("Duplicate tag keys".to_owned()));
-        }
     }
     Ok(())
 }

@@ -26,6 +26,7 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("macAlgorithm", algorithm.as_str());
         check_length("message", message.len(), MAX_MESSAGE)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -56,6 +57,7 @@ impl Embedded {
         trail.parameter("macAlgorithm", algorithm.as_str());
         check_length("message", message.len(), MAX_MESSAGE)?;
         check_length("mac", request.mac.0.len(), MAX_BLOB)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),

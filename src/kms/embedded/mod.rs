@@ -4,22 +4,30 @@
 //! decide, and prepares the answer; then the frame records what happened, and only with the record
 //! written is a change committed and the answer given. A body cannot skip the record; without
 //! policy's proof it can neither answer ([`Done`]) nor get at key material
-//! ([`Key::usable`](super::state::Key::usable)).
+//! ([`Key::usable`](super::key::Key::usable)).
 
 mod agreements;
 mod aliases;
 mod authorize;
 mod checks;
+mod conditions;
 mod data;
+mod deletion;
 mod encryption;
+mod granting;
+mod grants;
 mod import;
 mod keys;
 mod macs;
+mod managed;
 mod page;
 mod pairs;
 mod policies;
+mod regions;
 mod rotations;
+mod schedule;
 mod signatures;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod trail;
@@ -27,27 +35,32 @@ mod unsupported;
 
 use std::{
     borrow::Cow,
-    sync::Arc,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+pub(super) use self::schedule::Scheduler;
 use self::trail::Trail;
 use super::{
-    Caller, HomeError, KeyService, KmsError, api,
+    Caller, HomeError, KeyService, KmsError, Region,
+    api::{self, Timestamp},
     home::{AUDIT, Inner},
     key::Key,
     name::{AliasName, KeyName, Place},
     service::with_operations,
     signer::Signer,
-    state::{State, Write},
+    state::{Policies, State, Write},
     store::{Sqlite, Store, StoreError},
 };
 use crate::{
     audit::{self, Anchored, Durability, Log},
     crypto::SecretKey,
-    policy::{Allowed, Document, DocumentKind, canned},
+    policy::{Allowed, Document, DocumentKind, Principal, canned},
 };
 
 /// The name of the key service's own log.
@@ -68,6 +81,14 @@ pub(super) struct Embedded {
     state: RwLock<State>,
     /// Held by whoever changes something, from reading the state to having changed it.
     store: Mutex<Box<dyn Store>>,
+    /// Parsed once each.
+    policies: Mutex<Policies>,
+    /// Who does what nobody asked for.
+    own: Caller,
+    /// The Regions that are served, if not all are.
+    served: OnceLock<Vec<Region>>,
+    /// Milliseconds added to the time: tests let it pass.
+    ahead: AtomicI64,
     signer: Arc<Signer>,
     log: Log,
     last_anchored: Mutex<Instant>,
@@ -82,7 +103,8 @@ impl Embedded {
             .ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
         let path = home.file("kms.sqlite");
         let store = Sqlite::open(&path, &home.place)?;
-        let state = store.load(&path, root, &home.place)?;
+        let mut policies = Policies::default();
+        let state = store.load(&path, root, &home.place, &mut policies)?;
         let signer = Arc::new(Signer::new(root));
         let anchor = Arc::clone(&signer) as Arc<dyn audit::Anchor>;
         let log = Log::open(&home.file(AUDIT), LOG, Durability::Balanced, anchor)?;
@@ -107,6 +129,14 @@ impl Embedded {
             root: Arc::clone(root),
             state: RwLock::new(state),
             store: Mutex::new(Box::new(store)),
+            policies: Mutex::new(policies),
+            own: Caller::new(Arc::new(Principal {
+                arn: format!("arn:aws:iam::{}:root", home.place.account),
+                account: home.place.account.clone(),
+                also: Vec::new(),
+            })),
+            served: OnceLock::new(),
+            ahead: AtomicI64::new(0),
             signer,
             log,
             last_anchored: Mutex::new(Instant::now()),
@@ -130,7 +160,7 @@ impl Embedded {
             }
         };
         // Dropping `done` without its commit, as on failure here, undoes the change.
-        self.record(&trail, None)?;
+        let event_id = self.record(&trail, None)?;
         if let Some(change) = done.change
             && let Err(error) = change.commit()
         {
@@ -138,10 +168,12 @@ impl Embedded {
             self.record(&trail, Some(&error))?;
             return Err(error);
         }
+        trail.note_uses(self.now(), &event_id);
         Ok(done.response)
     }
 
-    fn record(&self, trail: &Trail<'_>, error: Option<&KmsError>) -> Result<(), KmsError> {
+    /// Answers with the record's id.
+    fn record(&self, trail: &Trail<'_>, error: Option<&KmsError>) -> Result<String, KmsError> {
         let elsewhere;
         let origin = if trail.place() == &self.home.place {
             &self.origin
@@ -153,7 +185,7 @@ impl Embedded {
             &elsewhere
         };
         let recorded = self.log.record(trail.event(origin, error));
-        recorded.map(drop).map_err(|failure| {
+        recorded.map(|record| record.event_id).map_err(|failure| {
             tracing::error!(%failure, "the key service refuses: its audit log cannot be written");
             KmsError::Internal(failure.to_string())
         })
@@ -162,6 +194,23 @@ impl Embedded {
     /// Begins an operation that changes something. Until the guard is gone nothing else does.
     pub(super) fn changing(&self) -> MutexGuard<'_, Box<dyn Store>> {
         self.store.lock()
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp {
+            millis: Timestamp::now().millis + self.ahead.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether keys may be made in `region`.
+    fn check_served(&self, region: &Region) -> Result<(), KmsError> {
+        match self.served.get() {
+            Some(served) if !served.contains(region) => Err(KmsError::Unsupported(format!(
+                "The Region {region} is not served."
+            ))),
+            _ => Ok(()),
+        }
     }
 
     /// Where the caller asks: the account in the Region of the request.
@@ -182,10 +231,15 @@ impl Embedded {
         let (id, alias) = match name {
             KeyName::Id(id) => (id, None),
             KeyName::Alias(alias) => {
-                match regional.and_then(|regional| regional.aliases.get(&alias)) {
-                    Some(target) => (target.key, Some(alias)),
-                    None => return Err(no_such_alias(place, &alias)),
-                }
+                let target = regional.and_then(|regional| regional.aliases.get(&alias));
+                let Some(target) = target else {
+                    drop(state);
+                    let managed = self.make_managed_key(place, &alias)?;
+                    let key = managed.ok_or_else(|| no_such_alias(place, &alias))?;
+                    let alias = Some(alias);
+                    return Ok(Named { key, alias });
+                };
+                (target.key, Some(alias))
             }
         };
         let key = regional.and_then(|regional| regional.keys.get(&id));
@@ -212,6 +266,7 @@ fn no_such_alias(place: &Place, name: &AliasName) -> KmsError {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
+        self.save_uses();
         // The volumes' last heads belong into our log before it closes; each checkpoint takes at
         // least one.
         for _ in 0..self.signer.waiting() {

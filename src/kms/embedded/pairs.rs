@@ -26,6 +26,7 @@ struct Asked<'a> {
     key_id: &'a str,
     spec: DataKeyPairSpec,
     context: &'a EncryptionContext,
+    grant_tokens: &'a [String],
     dry_run: Option<bool>,
 }
 
@@ -44,6 +45,7 @@ impl Embedded {
             key_id: &request.key_id,
             spec: request.key_pair_spec,
             context: &request.encryption_context,
+            grant_tokens: &request.grant_tokens,
             dry_run: request.dry_run,
         };
         let done = self.make_data_key_pair(trail, &asked)?;
@@ -68,6 +70,7 @@ impl Embedded {
             key_id: &request.key_id,
             spec: request.key_pair_spec,
             context: &request.encryption_context,
+            grant_tokens: &request.grant_tokens,
             dry_run: request.dry_run,
         };
         let done = self.make_data_key_pair(trail, &asked)?;
@@ -82,6 +85,7 @@ impl Embedded {
         trail.parameter("keyId", asked.key_id);
         trail.parameter("keyPairSpec", asked.spec.as_str());
         record_context(trail, "encryptionContext", asked.context);
+        self.check_grant_tokens(trail, asked.grant_tokens)?;
         let named = self.find(trail.place(), asked.key_id)?;
         let facts = Facts {
             encryption_context: Some(asked.context),

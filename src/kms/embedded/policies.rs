@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use super::{
     Change, Done, Embedded,
-    authorize::{Facts, Target},
+    authorize::{Facts, Target, truth},
+    page,
     trail::Trail,
 };
 use crate::{
     kms::{
         KmsError,
-        api::{Empty, GetKeyPolicyRequest, GetKeyPolicyResponse, PutKeyPolicyRequest},
+        api::{
+            Empty, GetKeyPolicyRequest, GetKeyPolicyResponse, ListKeyPoliciesRequest,
+            ListKeyPoliciesResponse, PutKeyPolicyRequest,
+        },
         key::Key,
         state::Write,
     },
@@ -35,13 +39,14 @@ impl Embedded {
         trail.parameter("policy", &*request.policy);
         let store = self.changing();
         let key = self.find_by_id(trail.place(), &request.key_id)?;
+        let values = [("kms:BypassPolicyLockoutSafetyCheck", truth(bypass))];
         let facts = Facts {
-            bypass_lockout_check: Some(bypass),
+            values: &values,
             ..Facts::default()
         };
         let allowed = self.authorize(trail, "kms:PutKeyPolicy", Target::Key(&key), facts)?;
         check_name(request.policy_name.as_deref())?;
-        let policy = Arc::new(parse_policy(&request.policy)?);
+        let policy = self.parse_policy(&request.policy)?;
         self.check_lockout(trail, &key, &policy, bypass)?;
         let changed = Key {
             policy,
@@ -76,7 +81,49 @@ impl Embedded {
         ))
     }
 
-    /// Refuses a policy under which its author could not put the next one, unless told to let him.
+    pub(super) fn list_key_policies<'a>(
+        &'a self,
+        trail: &mut Trail<'a>,
+        request: &'a ListKeyPoliciesRequest,
+    ) -> Result<Done<'a, ListKeyPoliciesResponse>, KmsError> {
+        trail.parameter("keyId", &*request.key_id);
+        page::limit(request.limit, 100, 1000)?;
+        let none = page::start(request.marker.as_deref(), |_| None::<()>)?;
+        debug_assert!(none.is_none(), "one name is never truncated");
+        let key = self.find_by_id(trail.place(), &request.key_id)?;
+        let target = Target::Key(&key);
+        let allowed = self.authorize(trail, "kms:ListKeyPolicies", target, Facts::default())?;
+        let response = ListKeyPoliciesResponse {
+            policy_names: vec![NAME.to_owned()],
+            next_marker: None,
+            truncated: false,
+        };
+        Ok(Done::answer(&allowed, response))
+    }
+
+    /// A key policy that a client sent, understood in full or refused with every reason.
+    pub(super) fn parse_policy(&self, text: &str) -> Result<Arc<Document>, KmsError> {
+        if text.is_empty() {
+            return Err(KmsError::constraint(
+                "Value '' at 'policy' failed to satisfy constraint: Member must have length \
+                 greater than or equal to 1",
+            ));
+        }
+        if text.len() > MAX_POLICY {
+            return Err(KmsError::LimitExceeded(format!(
+                "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
+                text.len()
+            )));
+        }
+        let parsed = self
+            .policies
+            .lock()
+            .parse(DocumentKind::Key, text.to_owned());
+        parsed.map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))
+    }
+
+    /// Refuses a policy under which its author could not put the next one, nor be allowed to by the
+    /// account, unless told to let him.
     pub(super) fn check_lockout(
         &self,
         trail: &Trail<'_>,
@@ -87,37 +134,20 @@ impl Embedded {
         if bypass {
             return Ok(());
         }
+        let values = [("kms:BypassPolicyLockoutSafetyCheck", truth(bypass))];
         let facts = Facts {
-            bypass_lockout_check: Some(bypass),
+            values: &values,
             ..Facts::default()
         };
         let next = "kms:PutKeyPolicy";
-        match self.decide(policy, trail, next, Target::Key(key), facts) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(KmsError::MalformedPolicy(
-                "The new key policy will not allow you to update the key policy in the future."
-                    .to_owned(),
-            )),
+        if self.could_do(policy, trail, next, Target::Key(key), facts) {
+            return Ok(());
         }
+        Err(KmsError::MalformedPolicy(
+            "The new key policy will not allow you to update the key policy in the future."
+                .to_owned(),
+        ))
     }
-}
-
-/// A key policy that a client sent, understood in full or refused with every reason.
-pub(super) fn parse_policy(text: &str) -> Result<Document, KmsError> {
-    if text.is_empty() {
-        return Err(KmsError::constraint(
-            "Value '' at 'policy' failed to satisfy constraint: Member must have length \
-             greater than or equal to 1",
-        ));
-    }
-    if text.len() > MAX_POLICY {
-        return Err(KmsError::LimitExceeded(format!(
-            "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
-            text.len()
-        )));
-    }
-    Document::parse(DocumentKind::Key, text)
-        .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))
 }
 
 fn check_name(name: Option<&str>) -> Result<(), KmsError> {

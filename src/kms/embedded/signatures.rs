@@ -25,6 +25,7 @@ impl Embedded {
         let message_type = request.message_type.unwrap_or(MessageType::Raw);
         parameters(trail, &request.key_id, algorithm, message_type);
         check_length("message", message.len(), MAX_MESSAGE)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -56,6 +57,7 @@ impl Embedded {
         parameters(trail, &request.key_id, algorithm, message_type);
         check_length("message", message.len(), MAX_MESSAGE)?;
         check_length("signature", request.signature.0.len(), MAX_BLOB)?;
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -85,6 +87,7 @@ impl Embedded {
         request: &'a GetPublicKeyRequest,
     ) -> Result<Done<'a, GetPublicKeyResponse>, KmsError> {
         trail.parameter("keyId", &*request.key_id);
+        self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
@@ -93,7 +96,7 @@ impl Embedded {
         let target = Target::Key(&named.key);
         let allowed = self.authorize(trail, "kms:GetPublicKey", target, facts)?;
         // A disabled key gives its public key: who has it needs the key service no more.
-        let key = named.key.present(&allowed)?;
+        let key = named.key.usable_as(&allowed, trail.demand())?;
         let (spec, usage) = (named.key.spec, named.key.usage);
         if !spec.is_asymmetric() {
             return Err(KmsError::Unsupported(String::new()));

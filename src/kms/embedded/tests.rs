@@ -1,24 +1,33 @@
 //! The operations, as AWS documents them, on a service in this process.
 
+mod accounts;
 mod agreements;
 mod aliases;
 mod asymmetric;
 mod audit;
 mod data;
+mod deletion;
+mod grants;
 mod import;
 mod keys;
 mod macs;
+mod managed;
 mod pairs;
 mod policies;
 mod regions;
+mod replicas;
 mod rotations;
+mod schedule;
 mod signatures;
+mod states;
+mod tags;
 
 use std::sync::Arc;
 
 use super::Embedded;
 use crate::kms::{
-    Caller, CreateKeyRequest, Home, KeyService, KeySpec, KeyUsage, KmsError,
+    Caller, CreateKeyRequest, DescribeKeyRequest, Home, KeyMetadata, KeyService, KeySpec, KeyState,
+    KeyUsage, KmsError,
     testing::{Place, admin},
 };
 
@@ -93,6 +102,27 @@ impl Fixture {
             .key_id
     }
 
+    /// Lets so many days pass, and what is due be done.
+    fn pass(&self, days: i64) {
+        let millis = days * 24 * 60 * 60 * 1000;
+        let ahead = &self.embedded().ahead;
+        ahead.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
+        self.embedded().do_what_is_due();
+    }
+
+    fn describe(&self, caller: &Caller, key: &str) -> Result<KeyMetadata, KmsError> {
+        let request = DescribeKeyRequest {
+            key_id: key.to_owned(),
+            ..Default::default()
+        };
+        let described = self.service().describe_key(caller, &request);
+        described.map(|answer| answer.key_metadata)
+    }
+
+    fn state(&self, key: &str) -> KeyState {
+        self.describe(&self.admin, key).unwrap().key_state
+    }
+
     fn arn(key: &str) -> String {
         format!("arn:aws:kms:us-east-1:000000000000:key/{key}")
     }
@@ -101,6 +131,14 @@ impl Fixture {
 /// The error of an operation whose answer may hold a secret and so has no `Debug`.
 fn refusal<T>(answered: Result<T, KmsError>) -> KmsError {
     answered.err().expect("it is refused")
+}
+
+/// `caller`, asking in another Region.
+fn in_region(caller: &Caller, region: &str) -> Caller {
+    Caller {
+        region: Some(region.parse().unwrap()),
+        ..caller.clone()
+    }
 }
 
 /// A policy that delegates to the account, and allows `actions` to the user `name`.

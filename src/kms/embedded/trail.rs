@@ -1,10 +1,19 @@
 //! What an operation did, gathered for its audit record.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
+
+use parking_lot::Mutex;
 
 use crate::{
-    audit::{Event, Identity, Origin, Process, Refusal, Value},
-    kms::{Caller, KmsError, name::Place, service::changes_something},
+    audit::{Event, Identity, IdentityKind, Origin, Process, Refusal, Value},
+    kms::{
+        Caller, KmsError,
+        api::Timestamp,
+        key::{Key, LastUse},
+        key_state::Demand,
+        name::Place,
+        service::changes_something,
+    },
     policy::{Allowed, Denied, DenyReason},
 };
 
@@ -19,7 +28,11 @@ pub(super) struct Trail<'a> {
     operation: &'static str,
     caller: &'a Caller,
     place: Cow<'a, Place>,
+    /// Whether the key service did it on its own.
+    of_service: bool,
     keys: Vec<String>,
+    /// Where the last use of those keys is noted.
+    last_uses: Vec<Arc<Mutex<Option<LastUse>>>>,
     parameters: Vec<(&'static str, Value<'a>)>,
     responses: Vec<(&'static str, Value<'a>)>,
     decision: Option<Decision>,
@@ -31,15 +44,51 @@ impl<'a> Trail<'a> {
             operation,
             caller,
             place,
+            of_service: false,
             keys: Vec::new(),
+            last_uses: Vec::new(),
             parameters: Vec::new(),
             responses: Vec::new(),
             decision: None,
         }
     }
 
+    /// The record of what the key service did on its own.
+    pub(super) fn of_service(self) -> Self {
+        Self {
+            of_service: true,
+            ..self
+        }
+    }
+
+    /// A key that the call uses, if it succeeds.
+    pub(super) fn using(&mut self, key: &Key) {
+        self.key(&key.arn);
+        self.last_uses.push(Arc::clone(&key.last_use));
+    }
+
+    /// Notes the use of the keys, which the record `event_id` tells of.
+    pub(super) fn note_uses(&self, now: Timestamp, event_id: &str) {
+        let Ok(operation) = self.operation.parse() else {
+            return;
+        };
+        for last in &self.last_uses {
+            *last.lock() = Some(LastUse {
+                operation,
+                at: now,
+                event_id: event_id.to_owned(),
+                unsaved: true,
+            });
+        }
+    }
+
     pub(super) fn caller(&self) -> &'a Caller {
         self.caller
+    }
+
+    /// What the operation asks of a key's state.
+    pub(super) fn demand(&self) -> Demand {
+        Demand::of(self.operation)
     }
 
     /// The account, in the Region that is asked.
@@ -96,6 +145,10 @@ impl<'a> Trail<'a> {
     ) -> Event<'e> {
         let caller = self.caller;
         let mut identity = Identity::user(&*caller.principal.arn).ids(caller.uid, None);
+        if self.of_service {
+            identity = Identity::of(IdentityKind::AwsService);
+            identity.invoked_by = Some("AWS Internal".into());
+        }
         if caller.via_kmsfs {
             identity.invoked_by = Some(format!("kmsfs.{}.amazonaws.com", origin.region).into());
         }
@@ -127,7 +180,7 @@ impl<'a> Trail<'a> {
                 }
             }
         }
-        if changes_something(self.operation) {
+        if self.of_service || changes_something(self.operation) {
             event.administration()
         } else {
             event.read_only()

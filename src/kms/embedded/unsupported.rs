@@ -1,5 +1,4 @@
-//! The operations that this service refuses: it has no custom key stores, and some operations are
-//! still to come.
+//! The operations that this service refuses: it has no custom key stores.
 
 use super::{Done, Embedded, trail::Trail};
 use crate::kms::{KmsError, api};
@@ -27,25 +26,4 @@ refuse! { "Custom key stores are not supported by this version of kmsfs.":
     update_custom_key_store(CustomKeyStoreRequest) -> Empty;
     connect_custom_key_store(CustomKeyStoreRequest) -> Empty;
     disconnect_custom_key_store(CustomKeyStoreRequest) -> Empty;
-}
-
-refuse! { "The operation is not supported by this version of kmsfs.":
-    schedule_key_deletion(ScheduleKeyDeletionRequest) -> ScheduleKeyDeletionResponse;
-    cancel_key_deletion(CancelKeyDeletionRequest) -> CancelKeyDeletionResponse;
-    update_key_description(UpdateKeyDescriptionRequest) -> Empty;
-    get_key_last_usage(GetKeyLastUsageRequest) -> GetKeyLastUsageResponse;
-    tag_resource(TagResourceRequest) -> Empty;
-    untag_resource(UntagResourceRequest) -> Empty;
-    list_resource_tags(ListResourceTagsRequest) -> ListResourceTagsResponse;
-    list_key_policies(ListKeyPoliciesRequest) -> ListKeyPoliciesResponse;
-    create_grant(CreateGrantRequest) -> CreateGrantResponse;
-    list_grants(ListGrantsRequest) -> ListGrantsResponse;
-    list_retirable_grants(ListRetirableGrantsRequest) -> ListGrantsResponse;
-    revoke_grant(RevokeGrantRequest) -> Empty;
-    retire_grant(RetireGrantRequest) -> Empty;
-    enable_key_rotation(EnableKeyRotationRequest) -> Empty;
-    disable_key_rotation(DisableKeyRotationRequest) -> Empty;
-    get_key_rotation_status(GetKeyRotationStatusRequest) -> GetKeyRotationStatusResponse;
-    replicate_key(ReplicateKeyRequest) -> ReplicateKeyResponse;
-    update_primary_region(UpdatePrimaryRegionRequest) -> Empty;
 }

@@ -1,11 +1,13 @@
 //! Reading rows.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row};
 
 use crate::{
     kms::{
         api::{KeyManager, KeySpec, KeyState, KeyUsage, Origin, Tag, Timestamp},
-        key::{Deletion, Key, RotationSchedule},
+        key::{Deletion, Key, LastUse, RotationSchedule},
         material::{KeyVersion, MaterialFacts, MaterialId, SealedMaterial},
         name::{AliasName, KeyId, Place, Region},
         state::{Alias, Grant, GrantId, Policies},
@@ -89,6 +91,7 @@ impl KeyRow {
             primary: self.primary,
             deletion: self.deletion,
             rotation: self.rotation,
+            last_use: Arc::default(),
             materials: Vec::with_capacity(1),
         })
     }
@@ -155,6 +158,21 @@ pub(super) fn grants(database: &Connection) -> rusqlite::Result<Vec<Grant>> {
             operations: json(8, &row.get::<_, String>(8)?)?,
             constraints: constraints.map(|text| json(9, &text)).transpose()?,
         })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn uses(database: &Connection) -> rusqlite::Result<Vec<(Region, KeyId, LastUse)>> {
+    let sql = "SELECT region, key_id, operation, at, event_id FROM uses";
+    let mut statement = database.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        let last = LastUse {
+            operation: parsed(row, 2)?,
+            at: time(row, 3)?,
+            event_id: row.get(4)?,
+            unsaved: false,
+        };
+        Ok((parsed(row, 0)?, parsed(row, 1)?, last))
     })?;
     rows.collect()
 }

@@ -89,17 +89,17 @@ impl Sqlite {
         path: &Path,
         root: &SecretKey,
         place: &Place,
+        policies: &mut Policies,
     ) -> Result<State, HomeError> {
         let store = HomeError::store;
         let mut state = State::default();
         state.epoch = self.epoch().map_err(store(path))?;
-        let mut policies = Policies::default();
         let mut materials = rows::materials(&self.database)
             .map_err(store(path))?
             .into_iter()
             .peekable();
         for row in KeyRow::all(&self.database).map_err(store(path))? {
-            let key = row.into_key(place, &mut policies);
+            let key = row.into_key(place, policies);
             let mut key = key.map_err(|reason| HomeError::corrupt(path, &reason))?;
             // Both are in the order of Region and id.
             let own = |(region, id, _): &(Region, KeyId, SealedMaterial)| {
@@ -129,6 +129,11 @@ impl Sqlite {
         }
         for grant in rows::grants(&self.database).map_err(store(path))? {
             state.apply(Write::Grant(Arc::new(grant)));
+        }
+        for (region, id, last) in rows::uses(&self.database).map_err(store(path))? {
+            if let Some(key) = state.key(&region, id) {
+                *key.last_use.lock() = Some(last);
+            }
         }
         let identities = rows::identity_policies(&self.database).map_err(store(path))?;
         for (principal, name, document) in identities {
@@ -302,6 +307,27 @@ impl Store for Sqlite {
         let epoch = self.epoch()?;
         self.database.execute_batch("COMMIT")?;
         Ok(epoch)
+    }
+
+    fn save_uses(&mut self, keys: &[Arc<Key>]) -> Result<(), StoreError> {
+        let transaction = self.database.transaction()?;
+        for key in keys {
+            let Some(last) = key.last_use.lock().clone() else {
+                continue;
+            };
+            // A key that was deleted in the meantime has no row to note it for.
+            let sql = "INSERT OR REPLACE INTO uses (region, key_id, operation, at, event_id)
+                 SELECT region, id, :operation, :at, :event FROM keys
+                 WHERE region = :region AND id = :id";
+            transaction.prepare_cached(sql)?.execute(named_params! {
+                ":region": key.region.as_str(),
+                ":id": key.id.to_string(),
+                ":operation": last.operation.as_str(),
+                ":at": last.at.millis,
+                ":event": last.event_id,
+            })?;
+        }
+        Ok(transaction.commit()?)
     }
 
     fn roll_back(&mut self) {

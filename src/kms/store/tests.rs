@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::Sqlite;
 use crate::kms::{
     CreateKeyRequest, HomeError, RotateKeyOnDemandRequest,
+    state::Policies,
     testing::{Place, admin},
 };
 
@@ -100,7 +101,7 @@ fn no_key_material_is_in_the_store_in_the_clear() {
     let root = home.inner.root.as_ref().unwrap();
     let state = Sqlite::open(&path, &home.inner.place)
         .unwrap()
-        .load(&path, root, &home.inner.place)
+        .load(&path, root, &home.inner.place, &mut Policies::default())
         .unwrap();
     let mut materials = 0;
     for file in ["kms.sqlite", "kms.sqlite-wal"] {

@@ -1,26 +1,14 @@
 //! Regions, and kinds of keys beyond symmetric ones of one Region.
 
-use super::{Fixture, refusal};
+use super::{Fixture, in_region, refusal};
 use crate::kms::{
-    Caller, CreateAliasRequest, CreateKeyRequest, DecryptRequest, DescribeKeyRequest,
-    GenerateDataKeyRequest, KeyMetadata, KeySpec, KeyState, KeyUsage, KmsError, ListAliasesRequest,
-    ListKeysRequest, Origin,
+    Caller, CreateAliasRequest, CreateKeyRequest, DecryptRequest, GenerateDataKeyRequest,
+    KeyMetadata, KeySpec, KeyState, KeyUsage, KmsError, ListAliasesRequest, ListKeysRequest,
+    Origin,
 };
 
-fn in_region(caller: &Caller, region: &str) -> Caller {
-    Caller {
-        region: Some(region.parse().unwrap()),
-        ..caller.clone()
-    }
-}
-
 fn describe(fixture: &Fixture, caller: &Caller, key_id: &str) -> Result<KeyMetadata, KmsError> {
-    let request = DescribeKeyRequest {
-        key_id: key_id.to_owned(),
-        ..Default::default()
-    };
-    let described = fixture.service().describe_key(caller, &request);
-    described.map(|answer| answer.key_metadata)
+    fixture.describe(caller, key_id)
 }
 
 #[test]
