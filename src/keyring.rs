@@ -2,7 +2,10 @@
 //!
 //! A cached key serves the callers that the key service let have it, each for at most
 //! [`DECISION_LIFETIME`] and only under the key service's epoch of that answer: a disabled key or a
-//! changed key policy takes effect at the next open.
+//! changed key policy takes effect at the next open. A key service in another process is asked for
+//! the keys of new files ahead of the files ([`ahead`]).
+
+mod ahead;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +21,8 @@ use crate::kms::{
     Caller, CiphertextBlob, DecryptRequest, GenerateDataKeyRequest, KeyService, KmsError,
 };
 use crate::policy::Allowed;
+
+use ahead::Ahead;
 
 /// How long an answer of the key service about a caller is believed.
 pub const DECISION_LIFETIME: Duration = Duration::from_secs(1);
@@ -49,7 +54,10 @@ impl From<KmsError> for KeyringError {
             KmsError::InvalidCiphertext | KmsError::IncorrectKey(_) | KmsError::InvalidArn(_) => {
                 Self::NotThisFiles(error)
             }
-            KmsError::Internal(_) | KmsError::Unreachable(_) => Self::Unavailable(error),
+            KmsError::Internal(_)
+            | KmsError::KeyUnavailable(_)
+            | KmsError::Throttling(_)
+            | KmsError::Unreachable(_) => Self::Unavailable(error),
             _ => Self::Refused(error),
         }
     }
@@ -60,6 +68,17 @@ pub struct Keyring {
     service: Arc<dyn KeyService>,
     volume: VolumeId,
     cache: Mutex<LruCache<FileId, Entry>>,
+    ahead: Ahead,
+}
+
+/// A new file's identity and keys.
+pub struct NewFile {
+    /// Its id, which its wrapped data key is bound to.
+    pub id: FileId,
+    /// Its keys.
+    pub keys: Arc<FileKeys>,
+    /// Its data key, wrapped.
+    pub slot: KeySlot,
 }
 
 struct Entry {
@@ -76,14 +95,25 @@ impl Keyring {
     /// A keyring for `volume`.
     pub fn new(service: Arc<dyn KeyService>, volume: VolumeId) -> Self {
         Self {
+            ahead: Ahead::new(service.clone(), volume),
             service,
             volume,
             cache: Mutex::new(LruCache::new(CAPACITY)),
         }
     }
 
-    /// A new file's keys, under the KMS key `key_arn`. `_allowed` is the file plane's decision; the
-    /// key service makes the key plane's.
+    /// Whether a call here may wait for another process.
+    pub fn may_wait(&self) -> bool {
+        self.service.may_wait()
+    }
+
+    /// How long the key service has not answered, if it does not.
+    pub fn silent_for(&self) -> Option<Duration> {
+        self.service.silent_for()
+    }
+
+    /// A new file's id and keys, under the KMS key `key_arn`. `_allowed` is the file plane's
+    /// decision; the key service makes the key plane's.
     ///
     /// # Errors
     /// [`KeyringError`].
@@ -92,35 +122,27 @@ impl Keyring {
         _allowed: &Allowed,
         caller: &Caller,
         key_arn: &str,
-        file: FileId,
-    ) -> Result<(Arc<FileKeys>, KeySlot), KeyringError> {
-        let request = GenerateDataKeyRequest {
-            key_id: key_arn.to_owned(),
-            encryption_context: data_key_context(&self.volume, &file, None),
-            number_of_bytes: Some(32),
-            ..Default::default()
-        };
+    ) -> Result<NewFile, KeyringError> {
         let epoch = self.service.epoch()?;
-        let answer = self.service.generate_data_key(caller, &request)?;
-        let key = answer
-            .plaintext
-            .into_key()
-            .ok_or(KeyringError::WrongLength)?;
-        let keys = Arc::new(FileKeys::new(&key));
-        let slot = KeySlot {
-            key_arn: answer.key_id,
-            wrapped: answer.ciphertext_blob.0,
+        let ready = if self.may_wait() {
+            self.ahead.take(caller, key_arn, epoch)
+        } else {
+            None
+        };
+        let new = match ready {
+            Some(new) => new,
+            None => NewFile::ask_for(&*self.service, &self.volume, caller, key_arn)?,
         };
         let entry = Entry {
-            keys: keys.clone(),
-            slot: slot.clone(),
+            keys: new.keys.clone(),
+            slot: new.slot.clone(),
             used: Instant::now(),
             epoch,
             // Who may generate a key may not yet decrypt with it: nobody has been let in.
             callers: Vec::new(),
         };
-        self.cache.lock().put(file, entry);
-        Ok((keys, slot))
+        self.cache.lock().put(new.id, entry);
+        Ok(new)
     }
 
     /// The keys of the file that `header` says it is. Nothing in `header` needs to be authentic: a
@@ -198,12 +220,20 @@ impl Keyring {
             key_id: Some(header.key.key_arn.clone()),
             ..Default::default()
         };
-        let answer = self.service.decrypt(caller, &request)?;
+        let caller = caller.in_region_of(&header.key.key_arn);
+        let answer = self.service.decrypt(&caller, &request)?;
         answer.plaintext.into_key().ok_or(KeyringError::WrongLength)
+    }
+
+    /// Drops all keys that no open file uses.
+    pub fn clear(&self) {
+        self.ahead.clear();
+        self.cache.lock().clear();
     }
 
     /// Drops the keys that were not used for a while; to be called from time to time.
     pub fn expire(&self) {
+        self.ahead.expire();
         let mut cache = self.cache.lock();
         while cache
             .peek_lru()
@@ -233,3 +263,37 @@ impl Keyring {
         })
     }
 }
+
+impl NewFile {
+    /// Has the key service make a data key for a file that is yet to be.
+    fn ask_for(
+        service: &dyn KeyService,
+        volume: &VolumeId,
+        caller: &Caller,
+        key_arn: &str,
+    ) -> Result<Self, KeyringError> {
+        let id = FileId::generate();
+        let request = GenerateDataKeyRequest {
+            key_id: key_arn.to_owned(),
+            encryption_context: data_key_context(volume, &id, None),
+            number_of_bytes: Some(32),
+            ..Default::default()
+        };
+        let answer = service.generate_data_key(&caller.in_region_of(key_arn), &request)?;
+        let key = answer
+            .plaintext
+            .into_key()
+            .ok_or(KeyringError::WrongLength)?;
+        Ok(Self {
+            id,
+            keys: Arc::new(FileKeys::new(&key)),
+            slot: KeySlot {
+                key_arn: answer.key_id,
+                wrapped: answer.ciphertext_blob.0,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

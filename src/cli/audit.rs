@@ -32,7 +32,14 @@ pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliErro
 fn report(access: &Access, arguments: &ReportArgs) -> Result<Exit, CliError> {
     let watcher = Watcher::new(false)?;
     let threads = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    fsck::examine(access, &arguments.backing, threads, false, &watcher)?;
+    fsck::examine(
+        access,
+        &arguments.backing,
+        &arguments.service,
+        threads,
+        false,
+        &watcher,
+    )?;
     let findings = watcher.into_findings();
     let of = |class: Class| {
         findings

@@ -10,11 +10,12 @@ use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::crypto::SecretKey;
-use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock};
+use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock, region_of};
 use crate::policy::Principal;
 use crate::sys;
 
 use super::args::HomeArgs;
+use super::args::service::ServiceArgs;
 use super::error::CliError;
 use super::home::{Environment, SecretSource};
 
@@ -96,6 +97,32 @@ impl Access {
         let home = Home::open_or_create(&path, &unlock(&secret, true)?)?;
         let service = home.service()?;
         Opened::new(home, service)
+    }
+
+    /// Reaches the key service that `service` names, for keys of `region`; `None` for the home's own.
+    pub(super) fn elsewhere(
+        &self,
+        service: &ServiceArgs,
+        region: Option<&str>,
+    ) -> Result<Option<Arc<dyn KeyService>>, CliError> {
+        let Some(target) = &service.kms else {
+            return Ok(None);
+        };
+        let ca = service.kms_ca.as_ref();
+        let ca = ca.or(self.environment.ca_bundle.as_ref());
+        Ok(kms::connect(target, region, ca.map(PathBuf::as_path))?)
+    }
+
+    /// The key service of a volume whose KMS key is `key_arn`: the home's own, unless `service` names
+    /// another.
+    pub(super) fn keys(
+        &self,
+        service: &ServiceArgs,
+        opened: &Opened,
+        key_arn: &str,
+    ) -> Result<Arc<dyn KeyService>, CliError> {
+        let elsewhere = self.elsewhere(service, region_of(key_arn))?;
+        Ok(elsewhere.unwrap_or_else(|| opened.service.clone()))
     }
 
     /// The home without its key service: for its audit logs and policies.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::audit::AuditError;
 use crate::format::{HeaderError, VolumeConfigError};
 use crate::fs::VolumeError;
-use crate::kms::{HomeError, KmsError};
+use crate::kms::{HomeError, KmsError, RemoteError};
 use crate::mount::MountError;
 use crate::policy::Refused;
 
@@ -39,6 +39,8 @@ pub(super) enum CliError {
     Mount(#[from] MountError),
     #[error("the key service refused: {0}")]
     Kms(#[from] KmsError),
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
     #[error(transparent)]
     Audit(#[from] AuditError),
     #[error("the policy document {file} is refused, and nothing changed:\n{reason}")]
@@ -79,7 +81,7 @@ impl CliError {
             Self::Option(_) | Self::Pattern { .. } => Exit::Usage,
             Self::Volume(error) => volume_exit(error),
             Self::Mount(MountError::MountPoint { .. }) | Self::NotMounted(_) => Exit::BadMountPoint,
-            Self::Kms(_) => Exit::KeyService,
+            Self::Kms(_) | Self::Remote(_) => Exit::KeyService,
             Self::Policy { .. } | Self::PolicyWouldLockOut { .. } => Exit::PolicyRefused,
             Self::Header {
                 source: HeaderError::NewerVersion(_) | HeaderError::UnknownFeatures(_),

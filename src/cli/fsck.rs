@@ -23,6 +23,7 @@ use crate::fs::{
 use crate::{mount, sys};
 
 use super::args::FsckArgs;
+use super::args::service::ServiceArgs;
 use super::connect::Access;
 use super::error::CliError;
 use super::mount::services;
@@ -53,6 +54,7 @@ fn fsck(access: &Access, arguments: &FsckArgs) -> Result<u8, CliError> {
     let examined = examine(
         access,
         &arguments.backing,
+        &arguments.service,
         threads,
         !arguments.no_blocks,
         &watcher,
@@ -78,6 +80,7 @@ pub(super) struct Examined {
 pub(super) fn examine(
     access: &Access,
     backing: &Path,
+    service: &ServiceArgs,
     threads: NonZeroUsize,
     blocks: bool,
     watch: &dyn Watch,
@@ -95,7 +98,9 @@ pub(super) fn examine(
     let examined = || {
         let (locked, config) = Volume::read(&backing)?.lock_to_check(is_mounted)?;
         let volume_id = config.unverified().volume.to_string();
-        let services = services(access.open()?, &volume_id, Durability::Balanced)?;
+        let opened = access.open()?;
+        let keys = access.keys(service, &opened, &config.unverified().key_arn)?;
+        let services = services(opened, keys, &volume_id, Durability::Balanced)?;
         let check = locked.open_to_check(config, services, options)?;
         let ran = check.run(watch).map_err(|source| VolumeError::Fs {
             path: backing.clone(),

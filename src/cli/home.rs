@@ -27,6 +27,8 @@ pub struct Environment {
     pub xdg_data_home: Option<PathBuf>,
     /// `HOME`.
     pub user_home: Option<PathBuf>,
+    /// `AWS_CA_BUNDLE`.
+    pub ca_bundle: Option<PathBuf>,
     /// The effective user is root.
     pub root: bool,
 }
@@ -52,6 +54,7 @@ impl Environment {
             // The XDG base directory specification: a relative path is invalid and ignored.
             xdg_data_home: path("XDG_DATA_HOME").filter(|p| p.is_absolute()),
             user_home: path("HOME"),
+            ca_bundle: path("AWS_CA_BUNDLE"),
             root: rustix::process::geteuid().is_root(),
         }
     }

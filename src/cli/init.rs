@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::format::VolumeId;
 use crate::fs::{NewVolume, volume_arn};
-use crate::kms::{CreateAliasRequest, CreateKeyRequest, DescribeKeyRequest};
+use crate::kms::{CreateAliasRequest, CreateKeyRequest, DescribeKeyRequest, Target, region_of};
 use crate::policy::canned;
 
 use super::args::{InitArgs, TreePolicy};
@@ -36,19 +36,32 @@ pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliErro
         key_arn: "",
     }
     .check()?;
-    if let Some(key) = &arguments.key
-        && !access.has_home()?
-    {
-        return Err(CliError::Failed(format!(
-            "the home is new, so there is no key {key}; make one with `kmsfs key create`"
-        )));
+    let is_elsewhere = !matches!(arguments.service.kms, None | Some(Target::Embedded));
+    match &arguments.key {
+        None if is_elsewhere => {
+            return Err(CliError::Failed(
+                "a key of another key service is made there: name one with --key ARN".to_owned(),
+            ));
+        }
+        Some(key) if !is_elsewhere && !access.has_home()? => {
+            return Err(CliError::Failed(format!(
+                "the home is new, so there is no key {key}; make one with `kmsfs key create`"
+            )));
+        }
+        _ => {}
     }
-    let opened = access.open_or_create()?;
+    let region = arguments.key.as_deref().and_then(region_of);
+    let elsewhere = access.elsewhere(&arguments.service, region)?;
+    let mut opened = access.open_or_create()?;
+    if let Some(service) = elsewhere {
+        opened.service = service;
+    }
     let key_arn = match &arguments.key {
+        Some(key) if key.contains(":key/") => key.clone(),
         Some(key) => {
             let request = DescribeKeyRequest {
                 key_id: key.clone(),
-                ..Default::default()
+                ..DescribeKeyRequest::default()
             };
             opened
                 .service
@@ -104,8 +117,12 @@ pub(super) fn run(access: &Access, arguments: &InitArgs) -> Result<Exit, CliErro
             ("KMS key", key_arn),
             ("Home", home.path().display().to_string()),
         ]);
+        let kms = match &arguments.service.kms {
+            Some(target) if is_elsewhere => format!("--kms {target} "),
+            _ => String::new(),
+        };
         println!(
-            "Mount it with: kmsfs mount {} MOUNTPOINT",
+            "Mount it with: kmsfs mount {kms}{} MOUNTPOINT",
             arguments.backing.display()
         );
     }

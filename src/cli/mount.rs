@@ -4,17 +4,20 @@ use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 
 use crate::audit;
 use crate::fs::{Options, Services, Volume, descriptor_share};
-use crate::kms::Unlock;
+use crate::keyring::DECISION_LIFETIME;
+use crate::kms::{KeyService, Target, Unlock, Watched};
 use crate::mount::{self, AttachOptions, Plan};
 use crate::sys;
 
 use super::args::HomeArgs;
 use super::args::mount::MountRequest;
+use super::args::service::ServiceArgs;
 use super::connect::{Access, Opened};
 use super::daemon;
 use super::error::CliError;
@@ -24,6 +27,8 @@ use super::running::Note;
 
 /// What a mount logs unless `KMSFS_LOG` says otherwise.
 const LOG_LEVEL: &str = "warn,kmsfs=info,fuser=error";
+/// How long open files outlive the key service unless the options say otherwise, in seconds.
+const OFFLINE_GRACE: u32 = 60;
 
 pub(super) fn run(request: &MountRequest) -> Result<Exit, CliError> {
     if request.options.remount == Some(true) {
@@ -70,6 +75,8 @@ fn serve(
     let plan = Plan::new(&request.mountpoint, attach_options(&request.options))?;
     let files = sys::raise_file_limit().map_err(CliError::io("the limit of open files"))?;
     let opened = access.open_to_stay(passphrase)?;
+    let key_arn = &volume.unverified().key_arn;
+    let keys = key_service(access, &request.options, &opened, key_arn)?;
     let is_mounted = |mountpoint: &Path| matches!(mount::find(mountpoint), Ok(Some(_)));
     let (locked, config) = volume.lock(plan.mountpoint(), is_mounted)?;
     let note = Note {
@@ -82,13 +89,20 @@ fn serve(
         read_only: request.options.read_only == Some(true),
         strict_audit: request.options.audit == Some(Coverage::Strict),
         descriptors: descriptor_share(files),
+        offline_grace: Duration::from_secs(
+            request
+                .options
+                .offline_grace
+                .unwrap_or(OFFLINE_GRACE)
+                .into(),
+        ),
     };
     let durability = match request.options.audit_durability.unwrap_or_default() {
         Durability::Balanced => audit::Durability::Balanced,
         Durability::Strict => audit::Durability::Strict,
     };
     let home_path = opened.home.path().to_owned();
-    let services = services(opened, &note.volume_id, durability)?;
+    let services = services(opened, keys, &note.volume_id, durability)?;
     let filesystem = locked.open(config, services, options)?;
     let mounted = plan.mount(filesystem, &backing)?;
     // Without the note `status` and `umount` know less; the mount itself is as good.
@@ -110,17 +124,40 @@ fn serve(
     Ok(Exit::Success)
 }
 
-/// What a volume needs of its home.
+/// The key service of a volume whose KMS key is `key_arn`: the home's own, unless the options name
+/// another.
+fn key_service(
+    access: &Access,
+    options: &MountOptions,
+    opened: &Opened,
+    key_arn: &str,
+) -> Result<Arc<dyn KeyService>, CliError> {
+    let named = ServiceArgs {
+        kms: options.kms.clone(),
+        kms_ca: options.kms_ca.clone(),
+    };
+    let service = access.keys(&named, opened, key_arn)?;
+    // Over a network each question takes its time: an epoch is believed as long as a decision is.
+    let epoch_lifetime = match options.kms {
+        Some(Target::Http(_)) => DECISION_LIFETIME,
+        _ => Duration::ZERO,
+    };
+    let watched = Watched::new(service, epoch_lifetime);
+    Ok(Arc::new(watched.map_err(CliError::io("a new thread"))?))
+}
+
+/// What a volume needs of its home, with its keys from `keys`.
 pub(super) fn services(
     opened: Opened,
+    keys: Arc<dyn KeyService>,
     volume_id: &str,
     durability: audit::Durability,
 ) -> Result<Services, CliError> {
     let mounter = opened.caller_via_kmsfs();
-    let Opened { home, service, .. } = opened;
+    let Opened { home, .. } = opened;
     let anchor = home.anchor()?;
     Ok(Services {
-        keys: service,
+        keys,
         audit: home.audit_dir(),
         durability,
         anchor,

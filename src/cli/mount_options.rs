@@ -7,6 +7,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use crate::kms::{Target, TargetError};
+
 /// How much of what happens to a file is recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Coverage {
@@ -47,6 +49,12 @@ pub struct MountOptions {
     pub audit: Option<Coverage>,
     /// Audit durability.
     pub audit_durability: Option<Durability>,
+    /// The key service.
+    pub kms: Option<Target>,
+    /// The certificates that its certificate is checked by.
+    pub kms_ca: Option<PathBuf>,
+    /// How long open files stay usable without it, in seconds.
+    pub offline_grace: Option<u32>,
     /// Device files work (`dev`); they do not unless this is asked for.
     pub devices: Option<bool>,
     /// Set-user-ID and set-group-ID bits work (`suid`); they do not unless this is asked for.
@@ -90,6 +98,9 @@ pub enum OptionError {
         /// The values it takes.
         expected: String,
     },
+    /// What is given as the key service is none.
+    #[error("mount option `kms`: {0}")]
+    Target(#[from] TargetError),
     /// A home is opened by one or the other.
     #[error("`passfile` and `keyfile` exclude each other: a home is opened by one of them")]
     TwoSecrets,
@@ -186,6 +197,13 @@ impl MountOptions {
             "home" => required(&name, value).map(|v| self.home = Some(v.into())),
             "audit" => one_of(&name, value).map(|v| self.audit = Some(v)),
             "audit_durability" => one_of(&name, value).map(|v| self.audit_durability = Some(v)),
+            "kms" => {
+                let target = required(&name, value)?.to_string_lossy();
+                self.kms = Some(target.parse()?);
+                Ok(())
+            }
+            "kms_ca" => required(&name, value).map(|v| self.kms_ca = Some(v.into())),
+            "offline_grace" => seconds(&name, value).map(|v| self.offline_grace = Some(v)),
             other if FOR_OTHERS.contains(&other) || other.starts_with("x-") => Ok(()),
             _ if unknown == Unknown::Ignore => Ok(()),
             _ => Err(OptionError::Unknown(name)),
@@ -215,6 +233,15 @@ fn required<'a>(name: &str, value: Option<&'a OsStr>) -> Result<&'a OsStr, Optio
     value
         .filter(|v| !v.is_empty())
         .ok_or_else(|| OptionError::MissingValue(name.to_owned()))
+}
+
+fn seconds(name: &str, value: Option<&OsStr>) -> Result<u32, OptionError> {
+    let value = required(name, value)?.to_string_lossy();
+    value.parse().map_err(|_| OptionError::BadValue {
+        option: name.to_owned(),
+        value: value.into_owned(),
+        expected: "the whole numbers of seconds".to_owned(),
+    })
 }
 
 fn one_of<T: ValueEnum>(name: &str, value: Option<&OsStr>) -> Result<T, OptionError> {
@@ -251,7 +278,8 @@ mod tests {
     fn an_fstab_line_gives_every_option_its_type() {
         let options = parse(
             "rw,allow_other,fsname=vault,home=/srv/home,passfile=/etc/pass,audit=strict,\
-             audit_durability=strict,suid,nodev,noexec,noatime",
+             audit_durability=strict,suid,nodev,noexec,noatime,kms=unix:/run/kms.sock,\
+             kms_ca=/etc/ca.pem,offline_grace=0",
         )
         .unwrap();
         let expected = MountOptions {
@@ -263,6 +291,9 @@ mod tests {
             home: Some("/srv/home".into()),
             audit: Some(Coverage::Strict),
             audit_durability: Some(Durability::Strict),
+            kms: Some(Target::Unix("/run/kms.sock".into())),
+            kms_ca: Some("/etc/ca.pem".into()),
+            offline_grace: Some(0),
             devices: Some(false),
             setuid: Some(true),
             exec: Some(false),
@@ -328,6 +359,14 @@ mod tests {
             wrong,
             "mount option `audit`: `loud` is not one of `standard`, `strict`"
         );
+        let wrong = parse("offline_grace=soon").unwrap_err().to_string();
+        assert_eq!(
+            wrong,
+            "mount option `offline_grace`: `soon` is not one of the whole numbers of seconds"
+        );
+        assert!(parse("kms=elsewhere").unwrap_err().to_string().starts_with(
+            "mount option `kms`: \"elsewhere\" is none of embedded, unix:PATH, https://"
+        ));
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub enum FsError {
     /// The data key could not be had.
     #[error(transparent)]
     Key(#[from] KeyringError),
+    /// The key service has not answered for longer than open files may be used without it.
+    #[error("the key service does not answer")]
+    CutOff,
     /// The access could not be recorded, so it does not happen.
     #[error("it could not be recorded: {0}")]
     Unrecorded(#[from] AuditError),

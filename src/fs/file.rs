@@ -17,7 +17,7 @@ use super::content::Content;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
-use super::{FileSystem, FsError};
+use super::{FileSystem, FsError, Ino};
 
 pub(super) struct FileHandle {
     inode: Arc<Inode>,
@@ -50,6 +50,10 @@ impl FileHandle {
             written: AtomicU64::new(0),
             read_recorded: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn ino(&self) -> Ino {
+        self.inode.ino
     }
 }
 

@@ -45,6 +45,11 @@ impl<T> Handles<T> {
         self.open.read().len()
     }
 
+    /// Something of each that is open.
+    pub(super) fn map<R>(&self, of: impl Fn(&T) -> R) -> Vec<R> {
+        self.open.read().values().map(|handle| of(handle)).collect()
+    }
+
     /// All that are open, to be closed.
     pub(super) fn ids(&self) -> Vec<HandleId> {
         self.open.read().keys().copied().collect()

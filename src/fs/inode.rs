@@ -21,7 +21,7 @@ use super::content::Content;
 use super::{Damage, FsError};
 
 /// A number that the kernel knows an inode by: the backing inode's, but for the root.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ino(pub u64);
 
 impl Ino {
@@ -85,6 +85,16 @@ pub(super) struct Open {
     pub(super) content: Option<Arc<Content>>,
     pub(super) handles: usize,
     pub(super) write_recorded: bool,
+}
+
+impl Open {
+    /// Takes in the first handle's content.
+    pub(super) fn put(&mut self, content: Content) -> Arc<Content> {
+        let content = Arc::new(content);
+        self.content = Some(content.clone());
+        self.handles += 1;
+        content
+    }
 }
 
 impl Inode {

@@ -28,6 +28,8 @@ mod xattrs;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::crypto::derive::VolumeKeys;
 use crate::format::VolumeConfig;
@@ -75,6 +77,8 @@ pub struct FileSystem {
     settling: Settling,
     journal: Arc<Journal>,
     options: Options,
+    /// The key service has been silent for longer than [`Options::offline_grace`].
+    cut_off: AtomicBool,
 }
 
 /// How a volume is used.
@@ -86,6 +90,8 @@ pub struct Options {
     pub strict_audit: bool,
     /// How many descriptors of inodes are kept.
     pub descriptors: NonZeroUsize,
+    /// How long open files stay usable while the key service does not answer.
+    pub offline_grace: Duration,
 }
 
 impl FileSystem {
@@ -125,10 +131,63 @@ impl FileSystem {
     }
 
     /// What is due from time to time: takes a changed tree policy into force, wipes data keys that
-    /// were not used for a while.
-    pub fn tick(&self) {
+    /// were not used for a while, and looks whether the key service answers. Returns the files whose
+    /// content the kernel has to forget, because they are not to be read for the time being.
+    pub fn tick(&self) -> Vec<Ino> {
         self.guard.reload_policy();
         self.keyring.expire();
+        let silent = self.keyring.silent_for();
+        let cut_off = silent.is_some_and(|silent| silent >= self.options.offline_grace);
+        if self.cut_off.swap(cut_off, Ordering::AcqRel) == cut_off {
+            return Vec::new();
+        }
+        if !cut_off {
+            tracing::info!("the key service answers again: open files can be used");
+            self.record_connection("KeyServiceBack");
+            return Vec::new();
+        }
+        tracing::error!(
+            "no answer from the key service: open files are closed to use until it answers"
+        );
+        self.record_connection("KeyServiceLost");
+        self.keyring.clear();
+        let mut open = self.files.map(FileHandle::ino);
+        open.sort_unstable();
+        open.dedup();
+        open
+    }
+
+    fn record_connection(&self, name: &'static str) {
+        let grace = self.options.offline_grace.as_secs();
+        let recorded = self.guard.record_service(name, |event| {
+            event
+                .parameter("offlineGraceSeconds", grace)
+                .administration()
+        });
+        if let Err(error) = recorded {
+            tracing::error!(%error, name, "could not be recorded");
+        }
+    }
+
+    /// Whether a call that needs a key may wait for another process.
+    pub fn keys_may_wait(&self) -> bool {
+        self.keyring.may_wait()
+    }
+
+    /// Whether open files cannot be used, because the key service has not answered for too long.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Refuses the use of an open file while the key service has not answered for too long.
+    ///
+    /// # Errors
+    /// [`FsError::CutOff`].
+    pub fn refuse_if_cut_off(&self) -> Result<(), FsError> {
+        if self.is_cut_off() {
+            return Err(FsError::CutOff);
+        }
+        Ok(())
     }
 
     fn root(&self) -> Result<Arc<OwnedFd>, FsError> {

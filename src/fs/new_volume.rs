@@ -55,7 +55,9 @@ impl NewVolume<'_> {
             path: self.backing.to_owned(),
             source,
         };
-        let answer = keys.generate_data_key(caller, &request).map_err(refused)?;
+        let answer = keys
+            .generate_data_key(&caller.in_region_of(self.key_arn), &request)
+            .map_err(refused)?;
         let wrong_length = || KmsError::Internal("the volume key has not 32 bytes".into());
         let key = answer
             .plaintext

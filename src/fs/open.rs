@@ -8,10 +8,11 @@ use bitflags::bitflags;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
+use crate::crypto::derive::FileKeys;
 use crate::format::{
     BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len,
 };
-use crate::keyring::KeyringError;
+use crate::keyring::{KeyringError, NewFile};
 use crate::policy::Allowed;
 use crate::sys;
 
@@ -135,12 +136,9 @@ impl FileSystem {
         let attempt = self.guard.attempt("Create", who, target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(parent, name)?;
-        let id = FileId::generate();
         let key = &self.config.key_arn;
-        let generated = self
-            .keyring
-            .generate(&allowed, &who.for_key_service(), key, id);
-        let (keys, slot) = attempt.finish(generated.map_err(FsError::from))?;
+        let generated = self.keyring.generate(&allowed, &who.for_key_service(), key);
+        let NewFile { id, keys, slot } = attempt.finish(generated.map_err(FsError::from))?;
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
 
@@ -248,32 +246,70 @@ impl FileSystem {
         inode: &Arc<Inode>,
         empty: bool,
     ) -> Result<Arc<Content>, FsError> {
-        let mut open = inode.open.lock();
-        if let Some(content) = &open.content {
-            // The key plane is asked for every caller, also when the key is at hand.
-            self.keyring
-                .unwrap(allowed, &who.for_key_service(), &content.header())?;
-            let content = content.clone();
-            open.handles += 1;
-            return Ok(content);
-        }
-        let content = match self.load(who, allowed, inode) {
-            Err(FsError::Integrity(damage)) if empty => {
-                tracing::warn!(%damage, "a damaged file is emptied and gets a new header");
-                let path = Target::of(inode).into_path();
-                self.guard.record_service("DamagedFileEmptied", |event| {
-                    event
-                        .parameter("path", path)
-                        .parameter("damage", damage.to_string())
-                })?;
-                self.replace_header(who, allowed, inode)?
+        loop {
+            let opened = inode.open.lock().content.clone();
+            let header = match &opened {
+                Some(content) => Ok(content.header()),
+                None => self.newest_header(inode),
+            };
+            // The key plane is asked for every caller, also when the key is at hand. It may take its
+            // time, so it is asked without the lock that reading, writing and closing need.
+            let unwrapped = header.and_then(|header| {
+                let keys = self.unwrap(who, allowed, &header)?;
+                Ok((keys, header.key))
+            });
+            let damage = {
+                let mut open = inode.open.lock();
+                let loaded = match (&open.content, unwrapped) {
+                    (Some(content), Ok((_, slot))) if content.header().key == slot => {
+                        let content = content.clone();
+                        open.handles += 1;
+                        return Ok(content);
+                    }
+                    // It was opened or got another key meanwhile.
+                    (Some(_), Ok(_)) => continue,
+                    (Some(_), Err(FsError::Integrity(_))) if opened.is_none() => continue,
+                    (_, Err(error)) => Err(error),
+                    (None, Ok((keys, slot))) => self.load(inode, keys, &slot),
+                };
+                match loaded {
+                    Ok(Some(content)) => return Ok(open.put(content)),
+                    Ok(None) => continue,
+                    Err(FsError::Integrity(damage)) if empty => damage,
+                    Err(error) => return Err(error),
+                }
+            };
+            if let Some(content) = self.renew(who, allowed, inode, &damage)? {
+                return Ok(content);
             }
-            other => other?,
-        };
-        let content = Arc::new(content);
-        open.content = Some(content.clone());
-        open.handles += 1;
-        Ok(content)
+        }
+    }
+
+    /// Gives a damaged file a new header, unless it was opened meanwhile.
+    fn renew(
+        &self,
+        who: &Who,
+        allowed: &Allowed,
+        inode: &Arc<Inode>,
+        damage: &Damage,
+    ) -> Result<Option<Arc<Content>>, FsError> {
+        let key = &self.config.key_arn;
+        let new = self
+            .keyring
+            .generate(allowed, &who.for_key_service(), key)?;
+        let mut open = inode.open.lock();
+        if open.content.is_some() {
+            return Ok(None);
+        }
+        tracing::warn!(%damage, "a damaged file is emptied and gets a new header");
+        let path = Target::of(inode).into_path();
+        self.guard.record_service("DamagedFileEmptied", |event| {
+            event
+                .parameter("path", path)
+                .parameter("damage", damage.to_string())
+        })?;
+        let content = self.replace_header(inode, new)?;
+        Ok(Some(open.put(content)))
     }
 
     /// Gives back what [`FileSystem::acquire`] gave.
@@ -297,17 +333,39 @@ impl FileSystem {
         }
     }
 
-    fn load(&self, who: &Who, allowed: &Allowed, inode: &Inode) -> Result<Content, FsError> {
+    /// What the newest copy of a file's header says; not authentic.
+    fn newest_header(&self, inode: &Inode) -> Result<Header, FsError> {
+        let descriptor = self.inodes.descriptor(inode)?;
+        let (_, raw) = self.read_header(&descriptor)?;
+        Ok(raw.newest().1.unverified().clone())
+    }
+
+    fn unwrap(
+        &self,
+        who: &Who,
+        allowed: &Allowed,
+        header: &Header,
+    ) -> Result<Arc<FileKeys>, FsError> {
+        match self.keyring.unwrap(allowed, &who.for_key_service(), header) {
+            Err(KeyringError::NotThisFiles(_)) => Err(Damage::WrappedKey.into()),
+            other => Ok(other?),
+        }
+    }
+
+    /// The content of a file that nobody has open, under the keys from `slot`; `None` if it has
+    /// another slot now.
+    fn load(
+        &self,
+        inode: &Inode,
+        keys: Arc<FileKeys>,
+        from: &KeySlot,
+    ) -> Result<Option<Content>, FsError> {
         let descriptor = self.inodes.descriptor(inode)?;
         let (file, raw) = self.read_header(&descriptor)?;
         let (slot, copy) = raw.newest();
-        let keys = match self
-            .keyring
-            .unwrap(allowed, &who.for_key_service(), copy.unverified())
-        {
-            Err(KeyringError::NotThisFiles(_)) => return Err(Damage::WrappedKey.into()),
-            other => other?,
-        };
+        if copy.unverified().key != *from {
+            return Ok(None);
+        }
         let header = copy
             .authenticate(&keys.header)
             .map_err(|_| Damage::ForgedHeader)?;
@@ -321,13 +379,8 @@ impl FileSystem {
             .into());
         }
         *inode.file.lock() = Some(header.file);
-        Ok(Content::new(
-            file,
-            keys,
-            header,
-            slot,
-            self.journal.clone(),
-        )?)
+        let journal = self.journal.clone();
+        Ok(Some(Content::new(file, keys, header, slot, journal)?))
     }
 
     /// Opens the backing file and reads its header region.
@@ -347,19 +400,10 @@ impl FileSystem {
         open_for_change(node)
     }
 
-    fn replace_header(
-        &self,
-        who: &Who,
-        allowed: &Allowed,
-        inode: &Inode,
-    ) -> Result<Content, FsError> {
+    fn replace_header(&self, inode: &Inode, new: NewFile) -> Result<Content, FsError> {
+        let NewFile { id, keys, slot } = new;
         let descriptor = self.inodes.descriptor(inode)?;
         let file = self.open_backing(&descriptor)?;
-        let id = FileId::generate();
-        let key = &self.config.key_arn;
-        let (keys, slot) = self
-            .keyring
-            .generate(allowed, &who.for_key_service(), key, id)?;
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
         sys::truncate(&file, 0)?;

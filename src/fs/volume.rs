@@ -6,6 +6,7 @@ use std::num::NonZeroUsize;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rustix::fs::RenameFlags;
 
@@ -270,6 +271,7 @@ impl LockedVolume {
             config,
             keys,
             options,
+            cut_off: AtomicBool::new(false),
         };
         filesystem.record_mount(unclean, redone).map_err(fs)?;
         Ok(filesystem)
@@ -318,7 +320,10 @@ impl LockedVolume {
         };
         let answer = services
             .keys
-            .decrypt(&services.mounter, &request)
+            .decrypt(
+                &services.mounter.in_region_of(&unverified.key_arn),
+                &request,
+            )
             .map_err(refused)?;
         let key = answer
             .plaintext

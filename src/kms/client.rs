@@ -40,10 +40,10 @@ pub(super) enum Failure {
     Lost(String),
 }
 
-/// A client of one home's socket. Calls block; any number of threads may share it. Not to be used
+/// A client of one socket. Calls block; any number of threads may share it. Not to be used
 /// from asynchronous code.
 pub(super) struct Client {
-    home: PathBuf,
+    socket: PathBuf,
     idle: Mutex<Vec<Connection>>,
 }
 
@@ -55,9 +55,9 @@ struct Connection {
 }
 
 impl Client {
-    pub(super) fn new(home: PathBuf) -> Self {
+    pub(super) fn new(socket: PathBuf) -> Self {
         Self {
-            home,
+            socket,
             idle: Mutex::default(),
         }
     }
@@ -111,7 +111,7 @@ impl Client {
             let idle = self.idle.lock().pop();
             let mut connection = match idle {
                 Some(connection) => connection,
-                None => Connection::open(&self.home, deadline)
+                None => Connection::open(&self.socket, deadline)
                     .map_err(|error| Failure::NotSent(error.to_string()))?,
             };
             match connection.exchange(request, deadline)? {
@@ -138,12 +138,12 @@ enum Exchanged {
 }
 
 impl Connection {
-    fn open(home: &Path, deadline: Instant) -> io::Result<Self> {
+    fn open(socket: &Path, deadline: Instant) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let connect = async {
-            let stream = UnixStream::connect(SocketPath::of(home)?.as_path()).await?;
+            let stream = UnixStream::connect(SocketPath::new(socket)?.as_path()).await?;
             let handshake = http1::handshake(TokioIo::new(stream)).await;
             let (sender, driver) = handshake.map_err(io::Error::other)?;
             tokio::spawn(driver);

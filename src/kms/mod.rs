@@ -37,6 +37,8 @@ mod material;
 mod name;
 mod owner;
 mod principals;
+mod remote;
+mod sdk;
 mod seal;
 mod secret;
 mod server;
@@ -46,8 +48,10 @@ mod signing;
 mod spec;
 mod state;
 mod store;
+mod target;
 #[cfg(test)]
 mod testing;
+mod watched;
 mod wire;
 mod wrapping;
 
@@ -56,5 +60,8 @@ pub use error::KmsError;
 pub use home::{Home, HomeSettings};
 pub use home_error::HomeError;
 pub use name::{KeyId, NoRegion, Region};
+pub use remote::{RemoteError, connect};
 pub use seal::{Passphrase, PassphraseCost, Unlock};
 pub use service::{Caller, KeyService, OPERATIONS};
+pub use target::{Endpoint, Target, TargetError, region_of};
+pub use watched::Watched;

@@ -78,7 +78,7 @@ impl Owner {
                 check_owner(&home)?;
                 Backend::Here(Serving::start(&home, lock)?)
             }
-            Err(None) => Backend::Elsewhere(Arc::new(Client::new(home.path.clone()))),
+            Err(None) => Backend::Elsewhere(Arc::new(Client::new(home.file(SOCKET)))),
             Err(Some(error)) => return Err(error),
         };
         let successor = matches!(backend, Backend::Elsewhere(_)) && check_owner(&home).is_ok();
@@ -136,7 +136,7 @@ impl Owner {
 impl Drop for Owner {
     fn drop(&mut self) {
         // The successor's thread may hold `shared` for another moment: the home is released now.
-        let nothing = Backend::Elsewhere(Arc::new(Client::new(self.shared.home.path.clone())));
+        let nothing = Backend::Elsewhere(Arc::new(Client::new(self.shared.home.file(SOCKET))));
         let former = std::mem::replace(&mut *self.shared.backend.lock(), nothing);
         drop(former);
     }
@@ -235,6 +235,10 @@ macro_rules! forward_operations {
                         Ok(Anchored { signature: answer.signature, other: answer.other })
                     },
                 )
+            }
+
+            fn may_wait(&self) -> bool {
+                matches!(*self.shared.backend.lock(), Backend::Elsewhere(_))
             }
         }
     };

@@ -97,7 +97,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(HomeError::io("start threads to serve", &socket))?;
-        let listener = runtime.block_on(async { listen(&home.path, &socket) });
+        let listener = runtime.block_on(async { listen(&socket) });
         let listener = listener.map_err(HomeError::io("serve", &socket))?;
         let shared = Shared {
             home: Arc::clone(home),
@@ -147,12 +147,12 @@ impl Drop for Server {
     }
 }
 
-fn listen(home: &Path, socket: &Path) -> io::Result<UnixListener> {
+fn listen(socket: &Path) -> io::Result<UnixListener> {
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = StdListener::bind(SocketPath::of(home)?.as_path())?;
+    let listener = StdListener::bind(SocketPath::new(socket)?.as_path())?;
     // The home itself lets nobody else in; this is for whoever loosens it.
     fs::set_permissions(socket, fs::Permissions::from_mode(0o600))?;
     listener.set_nonblocking(true)?;

@@ -1,8 +1,8 @@
 //! The key service as its users see it: one trait, whoever answers behind it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{KmsError, Region, api};
+use super::{KmsError, Region, api, region_of};
 use crate::{audit::Anchored, policy::Principal};
 
 /// Who asks, and whence. The key service trusts it: its servers fill it from the peer's credentials
@@ -48,6 +48,16 @@ impl Caller {
             access_key_id: None,
             user_agent: None,
             request_id: None,
+        }
+    }
+
+    /// The same caller, asking the Region of the key `key_arn`.
+    #[must_use]
+    pub fn in_region_of(&self, key_arn: &str) -> Self {
+        let region = region_of(key_arn).and_then(|region| region.parse().ok());
+        Self {
+            region: region.or_else(|| self.region.clone()),
+            ..self.clone()
         }
     }
 }
@@ -252,6 +262,30 @@ macro_rules! declare_key_service {
             /// [`KmsError::Unreachable`] when the service cannot be asked.
             fn audit_anchor(&self, log: &str, seq: u64, hash: &[u8; 32])
                 -> Result<Anchored, KmsError>;
+
+            /// Whether an answer may take its time: the service runs in another process. A thread
+            /// that others wait for does not ask it.
+            fn may_wait(&self) -> bool {
+                false
+            }
+
+            /// How long a service that was not asked for anything is taken to be there.
+            fn heartbeat(&self) -> Duration {
+                Duration::from_secs(1)
+            }
+
+            /// Asks whether it is there; any answer will do.
+            ///
+            /// # Errors
+            /// [`KmsError::Unreachable`].
+            fn ping(&self) -> Result<(), KmsError> {
+                self.epoch().map(drop)
+            }
+
+            /// How long it has not answered, if it does not.
+            fn silent_for(&self) -> Option<Duration> {
+                None
+            }
         }
 
         /// The names of the AWS operations that this service has.

@@ -32,24 +32,29 @@ pub(super) const CALLER: &str = "x-kmsfs-caller";
 /// The socket's name in the home.
 pub(super) const SOCKET: &str = "kms.sock";
 
-/// A path to a home's socket that is short enough for `sockaddr_un` (108 bytes), however long the
-/// home's own path is. Good for as long as it lives.
+/// A path to a socket that is short enough for `sockaddr_un` (108 bytes), however long its own path
+/// is. Good for as long as it lives.
 pub(super) struct SocketPath {
     path: PathBuf,
-    _home: Option<File>,
+    _directory: Option<File>,
 }
 
 impl SocketPath {
-    pub(super) fn of(home: &Path) -> io::Result<Self> {
-        let path = home.join(SOCKET);
-        if path.as_os_str().len() < 100 {
-            return Ok(Self { path, _home: None });
+    pub(super) fn new(socket: &Path) -> io::Result<Self> {
+        let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        };
+        if socket.as_os_str().len() < 100 {
+            return Ok(Self {
+                path: socket.to_owned(),
+                _directory: None,
+            });
         }
-        let home = File::open(home)?;
-        let path = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", home.as_raw_fd()));
+        let directory = File::open(directory)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
         Ok(Self {
             path,
-            _home: Some(home),
+            _directory: Some(directory),
         })
     }
 

@@ -11,7 +11,7 @@ use crate::kms::KmsError;
 pub(super) fn errno(error: &FsError) -> Errno {
     match error {
         FsError::Backing(error) => error.raw_os_error().map_or(Errno::EIO, Errno::from_i32),
-        FsError::Denied => Errno::EACCES,
+        FsError::Denied | FsError::CutOff => Errno::EACCES,
         FsError::Key(error) => key_errno(error),
         FsError::UnknownCaller { .. } | FsError::Unrecorded(_) | FsError::Integrity(_) => {
             Errno::EIO
@@ -28,7 +28,10 @@ pub(super) fn errno(error: &FsError) -> Errno {
 fn key_errno(error: &KeyringError) -> Errno {
     match error {
         KeyringError::Refused(_) => Errno::EACCES,
+        // Not EIO: the file is sound, and the same open succeeds once the key service is back.
         KeyringError::Unavailable(KmsError::Unreachable(_)) => Errno::ETIMEDOUT,
+        KeyringError::Unavailable(KmsError::Throttling(_)) => Errno::EAGAIN,
+        KeyringError::Unavailable(KmsError::KeyUnavailable(_)) => Errno::from_i32(libc::EREMOTEIO),
         KeyringError::NotThisFiles(_)
         | KeyringError::Unavailable(_)
         | KeyringError::WrongLength => Errno::EIO,

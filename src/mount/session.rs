@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use fuser::{BackgroundSession, Config, Session, SessionACL};
+use fuser::{BackgroundSession, Config, INodeNo, Notifier, Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle as SignalHandle, Signals};
 
@@ -64,12 +64,13 @@ impl Plan {
         if let Some(device) = attach::device_of(&mountpoint) {
             tuning::raise_limits(&device);
         }
+        let notifier = started.notifier();
         let ending = Arc::new(AtomicBool::new(false));
         let signal_handle = signals.handle();
         let helpers = vec![
             spawn("kmsfs-tick", {
                 let (filesystem, ending) = (filesystem.clone(), ending.clone());
-                move || tick(&filesystem, &ending)
+                move || tick(&filesystem, &notifier, &ending)
             })?,
             spawn("kmsfs-signals", {
                 let mountpoint = mountpoint.clone();
@@ -147,10 +148,16 @@ impl Mounted {
     }
 }
 
-fn tick(filesystem: &FileSystem, ending: &AtomicBool) {
+fn tick(filesystem: &FileSystem, notifier: &Notifier, ending: &AtomicBool) {
     while !ending.load(Ordering::Relaxed) {
         std::thread::park_timeout(TICK);
-        filesystem.tick();
+        for ino in filesystem.tick() {
+            // From here on the kernel asks for every page, and at every write for the attributes. It
+            // first has changed pages written, for which no lock may be held here.
+            if let Err(error) = notifier.inval_inode(INodeNo(ino.0), 0, 0) {
+                tracing::debug!(?ino, %error, "the kernel has nothing to forget");
+            }
+        }
     }
 }
 

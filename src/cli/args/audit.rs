@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::{Span, Timestamp, ZonedDateTime, civil};
 
+use super::service::ServiceArgs;
 use super::{Output, help};
 use crate::cli::exit::Exit;
 
@@ -73,6 +74,9 @@ pub struct ReportArgs {
     pub rollbacks: bool,
     /// Directory that holds the ciphertext
     pub backing: PathBuf,
+    /// Where the volume's KMS key is.
+    #[command(flatten)]
+    pub service: ServiceArgs,
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod key;
 pub mod mount;
 pub mod policy;
+pub mod service;
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -98,13 +99,16 @@ pub enum Command {
     "Examples:
   kmsfs --passfile ~/pass init ~/vault
   kmsfs init /srv/vault --key alias/payroll --policy tree-policy.json
-  sudo kmsfs init /srv/shared --policy everyone",
+  sudo kmsfs init /srv/shared --policy everyone
+  kmsfs init ~/vault --kms https://kms.eu-west-1.amazonaws.com \\
+      --key arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
     &[Exit::WrongSecret, Exit::KeyService, Exit::PolicyRefused, Exit::BadHome],
 ))]
 pub struct InitArgs {
     /// Directory that will hold the ciphertext
     pub backing: PathBuf,
-    /// KMS key for the volume: key id, ARN or alias/NAME; without it a new key is created
+    /// KMS key for the volume: key id, ARN or alias/NAME; without it a new key is created, in the
+    /// home's own key service only
     #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Who may use the volume: `owner` lets only the user who runs init do anything, `everyone`
@@ -112,6 +116,9 @@ pub struct InitArgs {
     /// (write ./owner for a file of that name)
     #[arg(long, value_name = "owner|everyone|FILE", default_value = "owner", value_parser = clap::value_parser!(TreePolicy))]
     pub policy: TreePolicy,
+    /// Where the KMS key is.
+    #[command(flatten)]
+    pub service: service::ServiceArgs,
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,
@@ -206,6 +213,9 @@ pub struct FsckArgs {
     /// Leave the blocks of files out: headers, names, links and attributes only
     #[arg(long)]
     pub no_blocks: bool,
+    /// Where the volume's KMS key is.
+    #[command(flatten)]
+    pub service: service::ServiceArgs,
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser};
 
-use super::{Cli, HomeArgs, help};
+use super::{Cli, HomeArgs, help, service::ServiceArgs};
 use crate::cli::exit::Exit;
 use crate::cli::mount_options::{Coverage, Durability, MountOptions, OptionError, Unknown};
 
@@ -47,6 +47,13 @@ pub struct MountArgs {
     /// When a record is on disk [default: balanced]
     #[arg(long, value_enum, value_name = "balanced|strict")]
     pub audit_durability: Option<Durability>,
+    /// Where the volume's KMS key is.
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// How long open files stay usable when the key service does not answer; 0 is not at all
+    /// [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub offline_grace: Option<u32>,
 }
 
 const OPTIONS: &str = "\
@@ -59,6 +66,8 @@ Options for -o:
   passfile=FILE, keyfile=FILE    as --passfile and --keyfile
   audit=standard|strict          as --audit
   audit_durability=balanced|strict
+  kms=SERVICE, kms_ca=FILE       as --kms and --kms-ca
+  offline_grace=SECONDS          as --offline-grace
   suid, dev                      honour set-user-ID bits and device files (default: nosuid, nodev)
   exec, noexec                   allow (default) or refuse to execute programs
   atime, noatime                 let reads update access times (default), or not
@@ -70,6 +79,8 @@ Examples:
   kmsfs mount ~/vault ~/plain
   sudo kmsfs --passfile /etc/kmsfs.pass mount /srv/vault /srv/plain -o allow_other
   kmsfs mount --read-only --audit strict ~/vault ~/plain
+  kmsfs mount --kms unix:/run/kmsfs/kms.sock ~/vault ~/plain
+  AWS_PROFILE=files kmsfs mount --kms https://kms.eu-west-1.amazonaws.com ~/vault ~/plain
   sudo mount -t fuse.kmsfs /srv/vault /srv/plain -o allow_other,passfile=/etc/kmsfs.pass
 
 A line of /etc/fstab:
@@ -136,6 +147,9 @@ impl MountArgs {
         options.home = home.home.or(options.home);
         options.audit = self.audit.or(options.audit);
         options.audit_durability = self.audit_durability.or(options.audit_durability);
+        options.kms = self.service.kms.or(options.kms);
+        options.kms_ca = self.service.kms_ca.or(options.kms_ca);
+        options.offline_grace = self.offline_grace.or(options.offline_grace);
         if self.read_only {
             options.read_only = Some(true);
         }

@@ -15,7 +15,8 @@ use std::collections::{HashMap, HashSet};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -114,7 +115,9 @@ impl LockedVolume {
                 read_only: true,
                 strict_audit: false,
                 descriptors: options.descriptors,
+                offline_grace: Duration::ZERO,
             },
+            cut_off: AtomicBool::new(false),
         };
         let own = sys::own_identity();
         let check = Check {
