@@ -82,26 +82,60 @@ impl Key {
     /// The imported material that waits for an on-demand rotation.
     pub(super) fn waiting(&self) -> Option<&Arc<Material>> {
         let mut materials = self.materials.iter();
-        materials.find(|material| material.facts().waiting)
+        materials.find(|material| material.facts().waiting && material.secret().is_some())
     }
 
-    /// Whether all material that the key has encrypted with is there at `now`.
-    pub(super) fn is_complete(&self, now: Timestamp) -> bool {
+    /// Whether material that the key has encrypted with is not there.
+    pub(super) fn lacks_material(&self) -> bool {
         let mut needed = self.materials.iter().filter(|m| !m.facts().waiting);
-        self.current().is_some() && needed.all(|material| material.is_there(now))
+        self.current().is_none() || needed.any(|material| material.secret().is_none())
     }
 
-    /// The key's state. Imported material expires at its time, whether or not that has been written
-    /// down yet.
-    pub(super) fn state_now(&self) -> KeyState {
-        match self.state {
-            KeyState::Enabled | KeyState::Disabled
-                if self.origin == Origin::External && !self.is_complete(Timestamp::now()) =>
-            {
-                KeyState::PendingImport
-            }
-            state => state,
+    /// Whether imported material has expired that is to be erased.
+    pub(super) fn has_expired_material(&self, now: Timestamp) -> bool {
+        let mut materials = self.materials.iter();
+        self.origin == Origin::External && materials.any(|material| material.has_expired(now))
+    }
+
+    /// The key as it is at `now`: imported material expires at its time, whether or not it has been
+    /// erased yet.
+    pub(super) fn as_of(self: Arc<Self>, now: Timestamp) -> Arc<Self> {
+        if !self.has_expired_material(now) {
+            return self;
         }
+        let materials = self.materials.iter().map(|material| {
+            if material.has_expired(now) {
+                Arc::new(material.expired())
+            } else {
+                Arc::clone(material)
+            }
+        });
+        Arc::new(self.with_materials(materials.collect()))
+    }
+
+    /// The key without the secrets of its `gone` materials. Their ids stay, so that they can come
+    /// back; but of material that never encrypted nothing stays.
+    pub(super) fn without(&self, gone: impl Fn(&Material) -> bool) -> Self {
+        let kept = self.materials.iter().filter_map(|material| {
+            if !gone(material) {
+                return Some(Arc::clone(material));
+            }
+            (!material.facts().waiting).then(|| Arc::new(material.without_secret()))
+        });
+        self.with_materials(kept.collect())
+    }
+
+    fn with_materials(&self, materials: Vec<Arc<Material>>) -> Self {
+        let mut changed = Self {
+            materials,
+            ..self.clone()
+        };
+        if matches!(changed.state, KeyState::Enabled | KeyState::Disabled)
+            && changed.lacks_material()
+        {
+            changed.state = KeyState::PendingImport;
+        }
+        changed
     }
 
     /// The version that new material gets.
@@ -123,10 +157,11 @@ impl Key {
 
     /// `related` are the Regions of its replicas, if it is a multi-Region key.
     pub(super) fn metadata(&self, place: &Place, replicas: &[Region]) -> KeyMetadata {
-        let (state, now) = (self.state_now(), Timestamp::now());
-        let material = self.current().filter(|material| material.is_there(now));
+        let is_there = |material: &&Arc<Material>| material.secret().is_some();
+        let material = self.current().filter(is_there);
         let in_use = self.materials.iter().filter(|m| !m.facts().waiting);
-        let valid_to = material.and_then(|_| in_use.filter_map(|m| m.facts().valid_to).min());
+        let ends = in_use.filter(is_there).filter_map(|m| m.facts().valid_to);
+        let valid_to = ends.min().filter(|_| material.is_some());
         let expiration = if valid_to.is_some() {
             ExpirationModel::Expires
         } else {
@@ -138,10 +173,10 @@ impl Key {
             key_id: self.id.to_string(),
             arn: self.arn.clone(),
             creation_date: self.created,
-            enabled: state == KeyState::Enabled,
+            enabled: self.state == KeyState::Enabled,
             description: self.description.clone(),
             key_usage: self.usage,
-            key_state: state,
+            key_state: self.state,
             origin: self.origin,
             key_manager: self.manager,
             customer_master_key_spec: self.spec,

@@ -81,8 +81,7 @@ impl Key {
     /// Whether the key's state allows what `demand` asks of it.
     pub(super) fn check_state(&self, demand: Demand) -> Result<(), KmsError> {
         let Demand([enabled, disabled, pending_deletion, pending_import]) = demand;
-        let state = self.state_now();
-        let (allowed, named) = match state {
+        let (allowed, named) = match self.state {
             KeyState::Enabled => (enabled, ""),
             KeyState::Disabled => (disabled, "disabled"),
             KeyState::PendingDeletion => (pending_deletion, "pending deletion"),
@@ -96,7 +95,7 @@ impl Key {
         if allowed == 1 {
             return Ok(());
         }
-        Err(match state {
+        Err(match self.state {
             _ if demand == Demand::CANCEL => {
                 KmsError::InvalidState(format!("{} is not pending deletion.", self.arn))
             }

@@ -119,9 +119,18 @@ impl Material {
         self.secret.as_deref()
     }
 
-    /// Whether the secret is there and has not expired.
-    pub(super) fn is_there(&self, now: Timestamp) -> bool {
-        self.secret.is_some() && self.facts.valid_to.is_none_or(|end| now < end)
+    /// Whether its time is over, and it still is to be erased.
+    pub(super) fn has_expired(&self, now: Timestamp) -> bool {
+        self.facts.valid_to.is_some_and(|end| end <= now)
+    }
+
+    /// The same once its time is over, until it is erased.
+    pub(super) fn expired(&self) -> Self {
+        Self {
+            facts: self.facts.clone(),
+            id: self.id,
+            secret: None,
+        }
     }
 
     /// The same, from `now` on current by an on-demand rotation for which it had waited.
@@ -138,7 +147,7 @@ impl Material {
         }
     }
 
-    /// The same with no secret any more. The id stays.
+    /// The same, erased. The id stays.
     pub(super) fn without_secret(&self) -> Self {
         Self {
             facts: MaterialFacts {

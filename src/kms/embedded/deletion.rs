@@ -12,7 +12,7 @@ use crate::kms::{
     KmsError,
     api::{
         CancelKeyDeletionRequest, CancelKeyDeletionResponse, Empty, GetKeyLastUsageRequest,
-        GetKeyLastUsageResponse, KeyLastUsageData, KeyState, MultiRegionKeyType, Origin,
+        GetKeyLastUsageResponse, KeyLastUsageData, KeyState, MultiRegionKeyType,
         ScheduleKeyDeletionRequest, ScheduleKeyDeletionResponse, UpdateKeyDescriptionRequest,
     },
     key::{Deletion, Key},
@@ -86,7 +86,7 @@ impl Embedded {
         key.check_state(trail.demand())?;
         let kept = Key {
             // Without its material it could not be enabled, only imported into.
-            state: if key.origin == Origin::External && !key.is_complete(self.now()) {
+            state: if key.lacks_material() {
                 KeyState::PendingImport
             } else {
                 KeyState::Disabled

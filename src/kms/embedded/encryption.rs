@@ -133,7 +133,7 @@ impl Embedded {
             (None, None) => return Err(key_is_required()),
             (None, Some(blob)) => match self.state.read().key(&place.region, blob.key_id) {
                 Some(key) => Named {
-                    key: Arc::clone(key),
+                    key: Arc::clone(key).as_of(self.now()),
                     alias: None,
                 },
                 None => {

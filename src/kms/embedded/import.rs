@@ -107,11 +107,8 @@ impl Embedded {
             key_id: key.arn.clone(),
             key_material_id: id,
         };
-        let change = Change::write(
-            self,
-            store,
-            self.put_material(&key, &Arc::new(material), now),
-        )?;
+        let writes = self.put_material(&key, &Arc::new(material));
+        let change = Change::write(self, store, writes)?;
         Ok(Done::change(&allowed, change, response))
     }
 
@@ -149,7 +146,8 @@ impl Embedded {
             // There is nothing to delete, which is no error.
             return Ok(Done::answer(&allowed, response));
         };
-        let writes = self.take_material(&key, material);
+        let version = material.version();
+        let writes = self.take_materials(&key, |material| material.version() == version);
         let change = Change::write(self, store, writes)?;
         Ok(Done::change(&allowed, change, response))
     }
@@ -165,12 +163,12 @@ impl Embedded {
         let Some(waiting) = key.waiting() else {
             return Vec::new();
         };
-        let has = |relative: &Key| {
-            let mut materials = relative.materials.iter();
-            materials.any(|material| material.id() == waiting.id() && material.is_there(now))
+        let lacks = |relative: &&Arc<Key>| {
+            let relative = Arc::clone(relative).as_of(now);
+            relative.waiting().map(|material| material.id()) != Some(waiting.id())
         };
         let state = self.state.read();
-        let lacking = state.related(key).filter(|relative| !has(relative));
+        let lacking = state.related(key).filter(lacks);
         lacking.map(|relative| relative.region.clone()).collect()
     }
 
@@ -180,33 +178,26 @@ impl Embedded {
         key: &Key,
         now: Timestamp,
     ) -> Result<Vec<Write>, KmsError> {
-        let waiting = key.waiting().filter(|material| material.is_there(now));
-        let lacking = self.lacking_waiting(key, now);
-        let (Some(_), true) = (waiting, lacking.is_empty()) else {
+        if key.waiting().is_none() || !self.lacking_waiting(key, now).is_empty() {
             return Err(KmsError::InvalidState(format!(
                 "No available key material pending rotation for the key: {}.",
                 key.arn
             )));
-        };
+        }
         let state = self.state.read();
         let all = std::iter::once(key).chain(state.related(key).map(|relative| &**relative));
         let rotated = all.filter_map(|key| Some((key, key.waiting()?.rotated_in(now))));
         Ok(rotated
-            .flat_map(|(key, material)| self.put_material(key, &Arc::new(material), now))
+            .flat_map(|(key, material)| self.put_material(key, &Arc::new(material)))
             .collect())
     }
 
     /// What puts `material` into its place in `key`.
-    pub(super) fn put_material(
-        &self,
-        key: &Key,
-        material: &Arc<Material>,
-        now: Timestamp,
-    ) -> Vec<Write> {
+    pub(super) fn put_material(&self, key: &Key, material: &Arc<Material>) -> Vec<Write> {
         let sealed = material.seal(&self.root, key.id);
         let mut changed = key.clone();
         changed.materials = import::with_material(key, Arc::clone(material));
-        if changed.state == KeyState::PendingImport && changed.is_complete(now) {
+        if changed.state == KeyState::PendingImport && !changed.lacks_material() {
             changed.state = KeyState::Enabled;
         }
         vec![
@@ -215,30 +206,20 @@ impl Embedded {
         ]
     }
 
-    /// What removes the secret of `material` from `key`. Its id stays, so that it can come back; but
-    /// of material that never encrypted nothing stays.
-    fn take_material(&self, key: &Key, material: &Material) -> Vec<Write> {
-        let mut changed = key.clone();
-        if material.facts().waiting {
-            changed
-                .materials
-                .retain(|other| other.version() != material.version());
-            let version = material.version();
-            return vec![
-                Write::Key(Arc::new(changed)),
-                Write::ForgetMaterial(key.region.clone(), key.id, version),
-            ];
-        }
-        let emptied = material.without_secret();
-        let sealed = emptied.seal(&self.root, key.id);
-        changed.materials = import::with_material(key, Arc::new(emptied));
-        if matches!(changed.state, KeyState::Enabled | KeyState::Disabled) {
-            changed.state = KeyState::PendingImport;
-        }
-        vec![
-            Write::Key(Arc::new(changed)),
-            Write::Material(key.region.clone(), key.id, sealed),
-        ]
+    /// What erases the `gone` materials of `key`.
+    pub(super) fn take_materials(&self, key: &Key, gone: impl Fn(&Material) -> bool) -> Vec<Write> {
+        let mut writes = vec![Write::Key(Arc::new(key.without(&gone)))];
+        let taken = key.materials.iter().filter(|material| gone(material));
+        writes.extend(taken.map(|material| {
+            let region = key.region.clone();
+            if material.facts().waiting {
+                Write::ForgetMaterial(region, key.id, material.version())
+            } else {
+                let erased = material.without_secret().seal(&self.root, key.id);
+                Write::Material(region, key.id, erased)
+            }
+        }));
+        writes
     }
 }
 

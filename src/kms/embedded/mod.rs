@@ -247,6 +247,7 @@ impl Embedded {
             let arn = place.key_arn(id);
             KmsError::NotFound(format!("Key '{arn}' does not exist"))
         })?;
+        let key = key.as_of(self.now());
         Ok(Named { key, alias })
     }
 

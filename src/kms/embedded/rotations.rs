@@ -15,7 +15,7 @@ use crate::kms::{
         GetKeyRotationStatusRequest, GetKeyRotationStatusResponse, ImportState, IncludeKeyMaterial,
         KeyMaterialState, KeyState, ListKeyRotationsRequest, ListKeyRotationsResponse,
         MultiRegionKeyType, Origin, RotateKeyOnDemandRequest, RotateKeyOnDemandResponse,
-        RotationType, RotationsListEntry, Timestamp,
+        RotationType, RotationsListEntry,
     },
     key::{Key, RotationSchedule},
     material::{KeyVersion, Material, MaterialFacts},
@@ -156,7 +156,7 @@ impl Embedded {
         let related = state.related(key).map(|relative| &**relative);
         let all = related.chain([key]);
         Ok(all
-            .flat_map(|key| self.put_material(key, &material, now))
+            .flat_map(|key| self.put_material(key, &material))
             .collect())
     }
 
@@ -186,13 +186,12 @@ impl Embedded {
                 let facts = material.facts();
                 all || (facts.rotation.is_some() && !facts.waiting)
             });
-        let now = self.now();
-        let everywhere = self.lacking_waiting(&key, now).is_empty();
+        let everywhere = self.lacking_waiting(&key, self.now()).is_empty();
         let page = page::cut(listed, limit, |material| material.version().0.to_string());
         let rotations = page
             .items
             .iter()
-            .map(|material| entry(&key, material, everywhere, now))
+            .map(|material| entry(&key, material, everywhere))
             .collect();
         let truncated = page.next.is_some();
         let response = ListKeyRotationsResponse {
@@ -256,12 +255,12 @@ fn check_period(days: i32) -> Result<(), KmsError> {
     )))
 }
 
-fn entry(key: &Key, material: &Material, everywhere: bool, now: Timestamp) -> RotationsListEntry {
+fn entry(key: &Key, material: &Material, everywhere: bool) -> RotationsListEntry {
     let facts = material.facts();
     let current = key
         .current()
         .is_some_and(|current| current.version() == facts.version);
-    let imported = (key.origin == Origin::External).then(|| material.is_there(now));
+    let imported = (key.origin == Origin::External).then(|| material.secret().is_some());
     let there = imported == Some(true);
     let rotated = facts.rotation.filter(|_| !facts.waiting);
     RotationsListEntry {

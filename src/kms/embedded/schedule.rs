@@ -1,5 +1,5 @@
-//! What the key service does on its own when its time has come: deleting keys, rotating them, and
-//! noting when they were last used.
+//! What the key service does on its own when its time has come: deleting keys, erasing imported
+//! material, rotating keys, and noting when they were last used.
 
 use std::sync::{Arc, Weak, mpsc};
 use std::{thread, time::Duration};
@@ -63,19 +63,23 @@ impl Drop for Scheduler {
 }
 
 impl Embedded {
-    /// Deletes and rotates every key whose time has come. What fails is tried again next time.
+    /// Deletes, erases and rotates what is due. What fails is tried again next time.
     pub(super) fn do_what_is_due(&self) {
         let now = self.now();
         let due: Vec<Arc<Key>> = {
             let state = self.state.read();
-            let due = state
-                .keys()
-                .filter(|key| is_to_be_deleted(key, now) || rotations::is_due(key, now));
+            let due = state.keys().filter(|key| {
+                is_to_be_deleted(key, now)
+                    || key.has_expired_material(now)
+                    || rotations::is_due(key, now)
+            });
             due.cloned().collect()
         };
         for key in due {
             let done = if is_to_be_deleted(&key, now) {
                 self.delete_key(&key, now)
+            } else if key.has_expired_material(now) {
+                self.erase_expired(&key, now)
             } else {
                 self.rotate_on_schedule(&key, now)
             };
@@ -115,6 +119,17 @@ impl Embedded {
         drop(state);
         let change = Change::write(self, store, writes)?;
         self.run_own("DeleteKey", &key, &[], change)
+    }
+
+    fn erase_expired(&self, key: &Key, now: Timestamp) -> Result<(), KmsError> {
+        let store = self.changing();
+        let current = self.state.read().key(&key.region, key.id).cloned();
+        let Some(key) = current.filter(|key| key.has_expired_material(now)) else {
+            return Ok(());
+        };
+        let writes = self.take_materials(&key, |material| material.has_expired(now));
+        let change = Change::write(self, store, writes)?;
+        self.run_own("DeleteExpiredKeyMaterial", &key, &[], change)
     }
 
     fn rotate_on_schedule(&self, key: &Key, now: Timestamp) -> Result<(), KmsError> {
