@@ -52,6 +52,9 @@ pub struct Identity<'a> {
     /// The service that passed the request on for the caller, as `kmsfs.<region>.amazonaws.com`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invoked_by: Option<Cow<'a, str>>,
+    /// The ARN of the registered mount that says who the caller is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub forwarded_by: Option<Cow<'a, str>>,
 }
 
 impl<'a> Identity<'a> {
@@ -65,6 +68,7 @@ impl<'a> Identity<'a> {
             uid: None,
             gid: None,
             invoked_by: None,
+            forwarded_by: None,
         }
     }
 

@@ -10,7 +10,9 @@ use rustix::process::{getegid, geteuid};
 use zeroize::Zeroizing;
 
 use crate::crypto::SecretKey;
-use crate::kms::{self, Home, HomeError, KeyService, Passphrase, Unlock, region_of};
+use crate::kms::{
+    self, Home, HomeError, HomeSettings, KeyService, Passphrase, Region, Unlock, region_of,
+};
 use crate::policy::Principal;
 use crate::sys;
 
@@ -20,6 +22,7 @@ use super::error::CliError;
 use super::home::{Environment, SecretSource};
 
 /// Which home, and what opens it.
+#[derive(Clone)]
 pub(super) struct Access {
     environment: Environment,
     named: HomeArgs,
@@ -82,21 +85,98 @@ impl Access {
         Ok(self.path()?.join("home.json").exists())
     }
 
+    /// The same home, opened with the passphrase in `file`.
+    pub(super) fn with_passfile(&self, file: PathBuf) -> Self {
+        let mut other = self.clone();
+        other.named.passfile = Some(file);
+        other
+    }
+
     /// Opens the home, or makes it.
     pub(super) fn open_or_create(&self) -> Result<Opened, CliError> {
-        let path = self.path()?;
-        if self.has_home()? {
-            return self.open();
+        self.open_or_create_in(None)
+    }
+
+    /// Opens the home, or makes it; fixes its account if one is named.
+    pub(super) fn open_or_create_in(&self, account: Option<&str>) -> Result<Opened, CliError> {
+        if !self.has_home()? {
+            let home = self.create(account, None)?;
+            let service = home.service()?;
+            return Opened::new(home, service);
         }
+        if let Some(account) = account {
+            let path = self.path()?;
+            act_for_owner(&path)?;
+            let unlock = match self.secret() {
+                SecretSource::Prompt => None,
+                source => Some(unlock(&source, false)?),
+            };
+            Home::name_account(&path, account, unlock.as_ref())?;
+        }
+        self.open()
+    }
+
+    /// The home with its root key, made if it is not there.
+    pub(super) fn home_or_create(
+        &self,
+        account: Option<&str>,
+        region: Option<&Region>,
+    ) -> Result<Home, CliError> {
+        if !self.has_home()? {
+            return self.create(account, region);
+        }
+        let path = self.path()?;
+        act_for_owner(&path)?;
+        let unlock = unlock(&self.secret(), false)?;
+        if let Some(account) = account {
+            Home::name_account(&path, account, Some(&unlock))?;
+        }
+        Ok(Home::open(&path, Some(&unlock))?)
+    }
+
+    /// The home without its root key.
+    pub(super) fn open_sealed(&self, account: Option<&str>) -> Result<Home, CliError> {
+        let path = self.path()?;
+        act_for_owner(&path)?;
+        if let Some(account) = account {
+            Home::name_account(&path, account, None)?;
+        }
+        Ok(Home::open(&path, None)?)
+    }
+
+    fn create(&self, account: Option<&str>, region: Option<&Region>) -> Result<Home, CliError> {
+        let path = self.path()?;
         let secret = self.secret();
         if let SecretSource::Keyfile(file) = &secret
             && !file.exists()
         {
             make_key_file(file)?;
         }
-        let home = Home::open_or_create(&path, &unlock(&secret, true)?)?;
-        let service = home.service()?;
-        Opened::new(home, service)
+        let unlock = unlock(&secret, true)?;
+        let mut settings = HomeSettings::default();
+        if let Some(account) = account {
+            account.clone_into(&mut settings.account);
+        }
+        if let Some(region) = region {
+            settings.region = region.to_string();
+        }
+        let home = match Home::create(&path, &unlock, &settings) {
+            // Another command was faster.
+            Err(HomeError::Exists(_)) => Home::open(&path, Some(&unlock))?,
+            made => made?,
+        };
+        let Some(account) = account else {
+            return Ok(home);
+        };
+        Home::name_account(&path, account, Some(&unlock))?;
+        Ok(Home::open(&path, Some(&unlock))?)
+    }
+
+    /// The home with its root key and without its key service: for a backup.
+    pub(super) fn look_with(&self, unlock: &Unlock) -> Result<Home, CliError> {
+        let path = self.path()?;
+        act_for_owner(&path)?;
+        Ok(Home::open(&path, Some(unlock))?)
     }
 
     /// Reaches the key service that `service` names, for keys of `region`; `None` for the home's own.

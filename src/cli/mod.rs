@@ -13,6 +13,7 @@ pub mod home;
 mod init;
 mod inspect;
 mod key;
+mod kms;
 mod mount;
 pub mod mount_options;
 mod output;
@@ -90,6 +91,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CliError> {
         Command::Umount(arguments) => umount::run(&access, &arguments),
         Command::Status(arguments) => status::run(&access, &arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::Kms(arguments) => kms::run(&access, arguments),
         Command::Key(arguments) => key::run(&access, arguments),
         Command::Policy(arguments) => policy::run(&access, arguments),
         Command::Audit(arguments) => audit::run(&access, arguments),

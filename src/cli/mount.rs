@@ -184,7 +184,7 @@ fn attach_options(options: &MountOptions) -> AttachOptions {
     }
 }
 
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let log = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .log_internal_errors(false)

@@ -148,6 +148,11 @@ pub(super) fn read_key(file: &Path) -> Result<String, CliError> {
     Ok(parse(DocumentKind::Key, file)?.source().to_owned())
 }
 
+/// The text of a valid identity policy.
+pub(super) fn read_identity(file: &Path) -> Result<String, CliError> {
+    Ok(parse(DocumentKind::Identity, file)?.source().to_owned())
+}
+
 fn parse(kind: DocumentKind, file: &Path) -> Result<Document, CliError> {
     Document::parse(kind, &read(file)?).map_err(|reason| CliError::Policy {
         file: file.display().to_string(),

@@ -41,6 +41,10 @@ impl Purpose {
     pub(super) const KEY_MATERIAL: Self = Self("kmsfs v1 key material");
     /// An import token, under the root key.
     pub(super) const IMPORT_TOKEN: Self = Self("kmsfs v1 import token");
+    /// A secret access key in the store, under the root key.
+    pub(super) const ACCESS_KEY: Self = Self("kmsfs v1 access key");
+    /// A backup of a home, under its root key.
+    pub(super) const BACKUP: Self = Self("kmsfs v1 backup");
     /// A ciphertext blob under a KMS key's material.
     pub(super) const BLOB: Self = Self("kmsfs v1 ciphertext blob");
 }

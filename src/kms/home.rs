@@ -10,22 +10,25 @@
 //!   policies/       <volume id>.json: tree policies
 //! ```
 
+mod account;
+
 use std::{
+    collections::BTreeMap,
     fs::{self, DirBuilder},
     io,
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use parking_lot::Mutex;
 
 use super::{
-    HomeError, KeyService,
+    Administration, HomeError, KeyService, ServiceStatus,
     home_file::HomeFile,
     lock::LockFile,
     name::{NoRegion, Place},
-    owner::Owner,
+    owner::{self, Owner},
     principals::Principals,
     seal::{PassphraseCost, Unlock},
 };
@@ -80,7 +83,9 @@ pub(super) struct Inner {
     pub(super) place: Place,
     pub(super) owner_uid: u32,
     pub(super) principals: Principals,
-    pub(super) root: Option<Arc<SecretKey>>,
+    pub(super) json: HomeFile,
+    /// Empty while the home is sealed.
+    pub(super) root: OnceLock<Arc<SecretKey>>,
     pub(super) admin: Arc<Principal>,
 }
 
@@ -88,12 +93,24 @@ impl Inner {
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
+
+    /// What is known of a service while the home is sealed.
+    pub(super) fn sealed_status(&self) -> ServiceStatus {
+        ServiceStatus {
+            pid: std::process::id(),
+            sealed: true,
+            account: self.place.account.clone(),
+            region: self.place.region.to_string(),
+            keys: BTreeMap::new(),
+            users: 0,
+            audit_position: 0,
+        }
+    }
 }
 
 /// An open home.
 pub struct Home {
     pub(super) inner: Arc<Inner>,
-    file: HomeFile,
     service: Mutex<Weak<Owner>>,
 }
 
@@ -182,18 +199,18 @@ impl Home {
             .get(metadata.uid(), metadata.gid())
             .map_err(HomeError::io("look up the owner of", &path))?;
         let owner_uid = metadata.uid();
-        let root = root.map(Arc::new);
+        let root = root.map_or_else(OnceLock::new, |root| OnceLock::from(Arc::new(root)));
         let inner = Arc::new(Inner {
             path,
             place,
             owner_uid,
             principals,
+            json: file,
             root,
             admin,
         });
         Ok(Self {
             inner,
-            file,
             service: Mutex::default(),
         })
     }
@@ -208,6 +225,29 @@ impl Home {
     /// [`HomeError::Sealed`] when nobody serves the home and it was opened without its passphrase;
     /// errors of the store and the audit log.
     pub fn service(&self) -> Result<Arc<dyn KeyService>, HomeError> {
+        self.owner().map(|owner| owner as _)
+    }
+
+    /// The administration of the home's key service, wherever it runs, as [`Home::service`].
+    ///
+    /// # Errors
+    /// As [`Home::service`].
+    pub fn administration(&self) -> Result<Arc<dyn Administration>, HomeError> {
+        self.owner().map(|owner| owner as _)
+    }
+
+    /// Gives the root key, which this process has, to the sealed server that holds the home.
+    ///
+    /// # Errors
+    /// [`HomeError::Sealed`] without the root key, [`HomeError::Unseal`] when the server is not there
+    /// or refuses.
+    pub fn unseal_server(&self) -> Result<(), HomeError> {
+        let sealed = || HomeError::Sealed(self.inner.path.clone());
+        let root = self.inner.root.get().ok_or_else(sealed)?;
+        owner::unseal_server(&self.inner, root)
+    }
+
+    fn owner(&self) -> Result<Arc<Owner>, HomeError> {
         let mut service = self.service.lock();
         if let Some(running) = service.upgrade() {
             return Ok(running);
@@ -254,7 +294,7 @@ impl Home {
 
     /// The Ed25519 public key that verifies the audit logs.
     pub fn signing_public_key(&self) -> [u8; 32] {
-        self.file.signing_public_key()
+        self.inner.json.signing_public_key()
     }
 
     /// What vouches for the audit log of a volume: the home's key service, wherever it runs.
@@ -292,10 +332,12 @@ impl Anchor for HomeAnchor {
     }
 }
 
-const HOME_JSON: &str = "home.json";
+pub(super) const HOME_JSON: &str = "home.json";
 pub(super) const AUDIT: &str = "audit";
-const POLICIES: &str = "policies";
+pub(super) const POLICIES: &str = "policies";
 const LOCK: &str = "lock";
+/// The key store's file.
+pub(super) const STORE: &str = "kms.sqlite";
 
 fn check_private(path: &Path) -> Result<(), HomeError> {
     let metadata = fs::metadata(path).map_err(HomeError::io("examine", path))?;

@@ -104,6 +104,41 @@ pub enum HomeError {
         "the home {0} is sealed and no process serves it: give --passfile FILE or --keyfile FILE"
     )]
     Sealed(PathBuf),
+    /// Another process serves it.
+    #[error(
+        "another process serves the home {0}: end it first (`kmsfs kms status` names it; a mount \
+         ends with `kmsfs umount`)"
+    )]
+    Served(PathBuf),
+    /// The account was fixed before.
+    #[error(
+        "the home {path} is of account {account}, which cannot be changed to {named} any more; \
+         another --home can have that account"
+    )]
+    OtherAccount {
+        /// The home.
+        path: PathBuf,
+        /// Its account.
+        account: String,
+        /// What was asked for.
+        named: String,
+    },
+    /// The sealed server did not take the root key.
+    #[error("the server of the home {path} could not be unsealed: {reason}")]
+    Unseal {
+        /// The home.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A backup cannot be used.
+    #[error("{path} is no backup that can be used: {reason}")]
+    Backup {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A system call failed.
     #[error("cannot {doing} {path}: {source}")]
     Io {

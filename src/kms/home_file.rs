@@ -30,6 +30,9 @@ pub(super) struct HomeFile {
     format: u64,
     account: String,
     region: String,
+    /// Whether a command named the account, which then stays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    account_named: bool,
     /// Ed25519; verifies the audit log's checkpoints and heads.
     signing_public_key: Bytes,
     seal: Seal,
@@ -55,6 +58,7 @@ impl HomeFile {
             format: FORMAT,
             account: place.account.clone(),
             region: place.region.to_string(),
+            account_named: false,
             signing_public_key: Bytes(public),
             seal: Seal::create(&root, unlock, cost, &associated)?,
         };
@@ -76,13 +80,19 @@ impl HomeFile {
             });
         }
         let file: Self = serde_json::from_slice(&text).map_err(corrupt)?;
-        if let Err(error) = file.region.parse::<Region>() {
+        file.check(path)?;
+        Ok(file)
+    }
+
+    /// Checks what its shape does not say. `path` is for messages.
+    pub(super) fn check(&self, path: &Path) -> Result<(), HomeError> {
+        if let Err(error) = self.region.parse::<Region>() {
             return Err(HomeError::corrupt(path, &error.to_string()));
         }
-        if file.signing_public_key.0.len() != 32 {
+        if self.signing_public_key.0.len() != 32 {
             return Err(HomeError::corrupt(path, "its signing key is not 32 bytes"));
         }
-        Ok(file)
+        Ok(())
     }
 
     /// Writes the file so that it is there whole or not at all, also after a power loss.
@@ -109,6 +119,35 @@ impl HomeFile {
         let public = &self.signing_public_key.0;
         let associated = associated_data(self.format, &self.account, &self.region, public);
         self.seal.open(unlock, &associated, home)
+    }
+
+    pub(super) fn account_is_named(&self) -> bool {
+        self.account_named
+    }
+
+    /// The same home, with its account named from now on.
+    pub(super) fn with_account_named(mut self) -> Self {
+        self.account_named = true;
+        self
+    }
+
+    /// The same home in another account: what the root key is sealed to names the account.
+    pub(super) fn in_account(
+        mut self,
+        account: &str,
+        root: &SecretKey,
+        unlock: &Unlock,
+    ) -> Result<Self, HomeError> {
+        account.clone_into(&mut self.account);
+        let public = &self.signing_public_key.0;
+        let associated = associated_data(self.format, account, &self.region, public);
+        self.seal = Seal::create(root, unlock, self.seal.cost(), &associated)?;
+        Ok(self.with_account_named())
+    }
+
+    /// Whether `root` is this home's root key.
+    pub(super) fn has_root(&self, root: &SecretKey) -> bool {
+        signing_key(root).public_key().as_ref() == self.signing_public_key.0
     }
 
     /// The account and Region; the file's own are checked when it is read.

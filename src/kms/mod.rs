@@ -17,15 +17,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod administration;
 mod api;
+mod backup;
 mod blob;
 mod client;
+mod daemon;
 mod embedded;
 mod envelope;
 mod error;
 mod home;
 mod home_error;
 mod home_file;
+mod identities;
 mod import;
 mod import_token;
 mod key;
@@ -55,13 +59,23 @@ mod watched;
 mod wire;
 mod wrapping;
 
+pub use administration::{
+    AccessKeyEntry, Administration, CreateUserRequest, DeleteAccessKeyRequest, GroupEntry,
+    GroupMemberRequest, ListGroupsResponse, ListMountUsersResponse, ListUsersResponse,
+    MountUserRequest, NewAccessKey, PutGroupPolicyRequest, PutUserPolicyRequest, ServiceStatus,
+    UserEntry, UserRef,
+};
 pub use api::*;
+pub use backup::Backup;
+pub use daemon::{Daemon, Inherited, ServeOptions, SocketOptions};
 pub use error::KmsError;
 pub use home::{Home, HomeSettings};
 pub use home_error::HomeError;
+pub use identities::SecretAccessKey;
 pub use name::{KeyId, NoRegion, Region};
 pub use remote::{RemoteError, connect};
 pub use seal::{Passphrase, PassphraseCost, Unlock};
+pub use server::TlsFiles;
 pub use service::{Caller, KeyService, OPERATIONS};
 pub use target::{Endpoint, Target, TargetError, region_of};
 pub use watched::Watched;

@@ -11,22 +11,26 @@ use parking_lot::{Condvar, Mutex};
 
 use super::{
     Caller, HomeError, KeyService, KmsError,
-    api::{self, Empty},
+    administration::{Administration, Administrator, with_administration},
+    api::{self, Empty, Plaintext},
     client::{Client, Failure},
     embedded::{Embedded, Scheduler},
     home::Inner,
     lock::{Lock, LockFile},
-    server::Server,
+    server::{self, Door, Rules, Server},
     service::{changes_something, with_operations},
-    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET},
+    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET, UnsealRequest},
 };
 use crate::{
     audit::{Anchored, Head},
+    crypto::SecretKey,
     sys,
 };
 
 /// How long a call may take when another process answers, taking over included.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Threads that serve the others beside what this process does itself.
+const WORKERS: usize = 1;
 /// How long to wait before asking again while the owner changes.
 const RETRY: Duration = Duration::from_millis(10);
 
@@ -61,7 +65,11 @@ impl Serving {
     fn start(home: &Arc<Inner>, lock: Lock) -> Result<Arc<Self>, HomeError> {
         let service = Arc::new(Embedded::open(home)?);
         let scheduler = Scheduler::start(&service)?;
-        let server = Server::start(home, &service)?;
+        let socket = home.file(SOCKET);
+        let door = Door::of_home(socket.clone());
+        let doors = vec![door.map_err(HomeError::io("serve", &socket))?];
+        let shared = server::Shared::new(home, Some(Arc::clone(&service)), Rules::default());
+        let server = Server::start(&shared, doors, WORKERS)?;
         Ok(Arc::new(Self {
             _server: server,
             _scheduler: scheduler,
@@ -152,7 +160,7 @@ fn check_owner(home: &Inner) -> Result<(), HomeError> {
             owner,
         });
     }
-    if home.root.is_none() {
+    if home.root.get().is_none() {
         return Err(HomeError::Sealed(home.path.clone()));
     }
     Ok(())
@@ -244,6 +252,49 @@ macro_rules! forward_operations {
     };
 }
 with_operations!(forward_operations);
+
+macro_rules! forward_administration {
+    ($(
+        $(#[$about:meta])*
+        $method:ident = $operation:ident($request:ty) -> $response:ty;
+    )+) => {
+        impl Administration for Owner {
+            $(
+                fn $method(&self, caller: &Caller, request: &$request)
+                    -> Result<$response, KmsError>
+                {
+                    let target = concat!("Kmsfs.", stringify!($operation));
+                    let administrator = Administrator::in_this_process();
+                    self.ask(
+                        stringify!($operation),
+                        |service| service.administer(&administrator).$method(caller, request),
+                        |client, deadline| client.call(target, Some(caller), request, deadline),
+                    )
+                }
+            )+
+        }
+    };
+}
+with_administration!(forward_administration);
+
+/// Sends the root key to the sealed server of the home.
+pub(super) fn unseal_server(home: &Inner, root: &SecretKey) -> Result<(), HomeError> {
+    let request = UnsealRequest {
+        root_key: Plaintext::new(root.expose().to_vec()),
+    };
+    let deadline = Instant::now() + PATIENCE;
+    let client = Client::new(home.file(SOCKET));
+    let answer: Result<Empty, Failure> = client.call("Kmsfs.Unseal", None, &request, deadline);
+    let failed = |reason| HomeError::Unseal {
+        path: home.path.clone(),
+        reason,
+    };
+    match answer {
+        Ok(Empty {}) => Ok(()),
+        Err(Failure::Refused(error)) => Err(failed(error.to_string())),
+        Err(Failure::NotSent(reason) | Failure::Lost(reason)) => Err(failed(reason)),
+    }
+}
 
 #[cfg(test)]
 mod tests;

@@ -172,6 +172,14 @@ impl Seal {
         }
     }
 
+    /// What guessing the passphrase costs; the default where there is none.
+    pub(super) fn cost(&self) -> PassphraseCost {
+        match self {
+            Self::Passphrase { cost, .. } => *cost,
+            Self::KeyFile { .. } => PassphraseCost::default(),
+        }
+    }
+
     /// The root key of the home at `home`.
     pub(super) fn open(
         &self,

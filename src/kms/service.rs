@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use super::{KmsError, Region, api, region_of};
+use super::{KmsError, Region, administration, api, region_of};
 use crate::{audit::Anchored, policy::Principal};
 
 /// Who asks, and whence. The key service trusts it: its servers fill it from the peer's credentials
@@ -31,6 +31,8 @@ pub struct Caller {
     pub user_agent: Option<String>,
     /// The id of the request, as its answer names it.
     pub request_id: Option<String>,
+    /// The mount that speaks for the caller, where it is not the home's owner's or root's.
+    pub forwarded_by: Option<Arc<Principal>>,
 }
 
 impl Caller {
@@ -48,6 +50,7 @@ impl Caller {
             access_key_id: None,
             user_agent: None,
             request_id: None,
+            forwarded_by: None,
         }
     }
 
@@ -65,6 +68,9 @@ impl Caller {
 /// Whether the operation of this name changes who may do what, or what there is. Such a record is on
 /// disk before the answer, and such a request is not sent again when its answer is lost.
 pub(super) fn changes_something(operation: &str) -> bool {
+    if administration::changes_something(operation) {
+        return true;
+    }
     matches!(
         operation,
         "CancelKeyDeletion"
@@ -94,6 +100,20 @@ pub(super) fn changes_something(operation: &str) -> bool {
             | "UpdateCustomKeyStore"
             | "UpdateKeyDescription"
             | "UpdatePrimaryRegion"
+    )
+}
+
+/// Whether a mount asks for the operation of this name on behalf of its users.
+pub(super) fn is_of_mounts(operation: &str) -> bool {
+    matches!(
+        operation,
+        "Decrypt"
+            | "DescribeKey"
+            | "Encrypt"
+            | "GenerateDataKey"
+            | "GenerateDataKeyWithoutPlaintext"
+            | "GenerateRandom"
+            | "ReEncrypt"
     )
 }
 

@@ -7,6 +7,7 @@ use std::{
 
 use super::{
     api::{GrantConstraints, GrantOperation, Timestamp},
+    identities::{AccessKey, Identities, User},
     key::Key,
     material::{KeyVersion, SealedMaterial, hex},
     name::{AliasName, KeyId, Region},
@@ -98,7 +99,8 @@ pub(super) struct State {
     pub(super) epoch: u64,
     regions: BTreeMap<Region, Regional>,
     /// Identity policies by the ARN of the user, role or group that has them, then by name.
-    identities: BTreeMap<String, BTreeMap<String, Arc<Document>>>,
+    identity_policies: BTreeMap<String, BTreeMap<String, Arc<Document>>>,
+    pub(super) identities: Identities,
 }
 
 impl State {
@@ -143,10 +145,23 @@ impl State {
 
     /// The identity policies of the principal or group `arn`.
     pub(super) fn identity_policies(&self, arn: &str) -> impl Iterator<Item = &Arc<Document>> {
-        self.identities
+        self.identity_policies
             .get(arn)
             .into_iter()
             .flat_map(BTreeMap::values)
+    }
+
+    /// The names of the identity policies of the principal or group `arn`.
+    pub(super) fn identity_policy_names(&self, arn: &str) -> Vec<String> {
+        let policies = self.identity_policies.get(arn);
+        policies.map_or_else(Vec::new, |policies| policies.keys().cloned().collect())
+    }
+
+    /// The ARNs that have identity policies.
+    pub(super) fn principals_with_policies(&self) -> impl Iterator<Item = &String> {
+        let some = self.identity_policies.iter();
+        some.filter(|(_, policies)| !policies.is_empty())
+            .map(|(arn, _)| arn)
     }
 
     /// Makes a change that the store has made durable.
@@ -192,14 +207,20 @@ impl State {
                 regional.grants.remove(&(key, id));
             }
             Write::IdentityPolicy(principal, name, document) => {
-                let policies = self.identities.entry(principal).or_default();
+                let policies = self.identity_policies.entry(principal).or_default();
                 policies.insert(name, document);
             }
             Write::ForgetIdentityPolicy(principal, name) => {
-                if let Some(policies) = self.identities.get_mut(&principal) {
+                if let Some(policies) = self.identity_policies.get_mut(&principal) {
                     policies.remove(&name);
                 }
             }
+            Write::User(user) => self.identities.put_user(user),
+            Write::ForgetUser(arn) => self.identities.forget_user(&arn),
+            Write::AccessKey(key, _) => self.identities.put_key(key),
+            Write::ForgetAccessKey(id) => self.identities.forget_key(&id),
+            Write::MountUser(uid) => self.identities.put_mount_user(uid),
+            Write::ForgetMountUser(uid) => self.identities.forget_mount_user(uid),
         }
     }
 }
@@ -223,6 +244,16 @@ pub(super) enum Write {
         reason = "what deletes users comes with the commands for users"
     )]
     ForgetIdentityPolicy(String, String),
+    /// A user that is new, or whose groups changed.
+    User(Arc<User>),
+    /// By ARN, with its access keys.
+    ForgetUser(String),
+    /// A new access key, and its sealed secret.
+    AccessKey(Arc<AccessKey>, Vec<u8>),
+    ForgetAccessKey(String),
+    /// A user id whose processes may speak for others.
+    MountUser(u32),
+    ForgetMountUser(u32),
 }
 
 /// Parsed policies by their text, so that a hundred thousand keys with one policy hold it once.

@@ -15,7 +15,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Region};
+use super::{Caller, Region, api::Plaintext};
 use crate::{audit::Head, policy::Principal};
 
 /// The media type of requests and responses.
@@ -134,6 +134,13 @@ pub(super) struct ErrorBody {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct EpochResponse {
     pub(super) epoch: u64,
+}
+
+/// `Kmsfs.Unseal`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct UnsealRequest {
+    pub(super) root_key: Plaintext,
 }
 
 /// `Kmsfs.AuditAnchor`.

@@ -23,7 +23,7 @@ pub use io::{
 };
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};
-pub use process::{clear_umask, harden, raise_file_limit, worker_count};
+pub use process::{clear_umask, harden, lock_memory, raise_file_limit, worker_count};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};

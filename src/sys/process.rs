@@ -2,8 +2,9 @@
 
 use std::io;
 
+use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+    DumpableBehavior, Resource, Rlimit, geteuid, getrlimit, set_dumpable_behavior, setrlimit,
 };
 
 /// Keeps keys out of core dumps and other processes of the same user out of this one's memory.
@@ -18,6 +19,26 @@ pub fn harden() -> io::Result<()> {
             current: Some(0),
             maximum: Some(0),
         },
+    )?)
+}
+
+/// Keeps what this process has in memory, and will have, out of swap. Nothing is brought into memory
+/// for it that is not used.
+///
+/// # Errors
+/// Those of `mlockall(2)`; `ENOMEM` where the limit of locked memory is too low for what there is
+/// already.
+pub fn lock_memory() -> io::Result<()> {
+    let Rlimit { current, .. } = getrlimit(Resource::Memlock);
+    if current.is_some() && !geteuid().is_root() {
+        // With a limit, an allocation beyond it would fail later: worse than a page in swap.
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the memory that may be locked is limited",
+        ));
+    }
+    Ok(mlockall(
+        MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT,
     )?)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod audit;
 pub mod key;
+pub mod kms;
 pub mod mount;
 pub mod policy;
 pub mod service;
@@ -83,6 +84,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Manage the KMS keys of the home
     Key(key::KeyArgs),
+    /// Run the key service by itself, and manage who may use it
+    Kms(kms::KmsArgs),
     /// Manage who may do what
     Policy(policy::PolicyArgs),
     /// Verify and search the audit logs

@@ -6,6 +6,7 @@
 //! policy's proof it can neither answer ([`Done`]) nor get at key material
 //! ([`Key::usable`](super::key::Key::usable)).
 
+mod administration;
 mod agreements;
 mod aliases;
 mod authorize;
@@ -35,6 +36,7 @@ mod unsupported;
 
 use std::{
     borrow::Cow,
+    collections::BTreeMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicI64, Ordering},
@@ -48,8 +50,10 @@ pub(super) use self::schedule::Scheduler;
 use self::trail::Trail;
 use super::{
     Caller, HomeError, KeyService, KmsError, Region,
-    api::{self, Timestamp},
-    home::{AUDIT, Inner},
+    administration::Administrator,
+    api::{self, KeyState, Timestamp},
+    home::{AUDIT, Inner, STORE},
+    identities::{AccessKey, User},
     key::Key,
     name::{AliasName, KeyName, Place},
     service::with_operations,
@@ -99,9 +103,9 @@ impl Embedded {
     pub(super) fn open(home: &Arc<Inner>) -> Result<Self, HomeError> {
         let root = home
             .root
-            .as_ref()
+            .get()
             .ok_or_else(|| HomeError::Sealed(home.path.clone()))?;
-        let path = home.file("kms.sqlite");
+        let path = home.file(STORE);
         let store = Sqlite::open(&path, &home.place)?;
         let mut policies = Policies::default();
         let state = store.load(&path, root, &home.place, &mut policies)?;
@@ -170,6 +174,30 @@ impl Embedded {
         }
         trail.note_uses(self.now(), &event_id);
         Ok(done.response)
+    }
+
+    /// An active access key and its user, by the key's id.
+    pub(super) fn signer(&self, id: &str) -> Option<(Arc<AccessKey>, Arc<User>)> {
+        let state = self.state.read();
+        let (key, user) = state.identities.signer(id)?;
+        Some((Arc::clone(key), Arc::clone(user)))
+    }
+
+    /// Whether processes of this user id may speak for others.
+    pub(super) fn is_mount_user(&self, uid: u32) -> bool {
+        self.state.read().identities.is_mount_user(uid)
+    }
+
+    /// Counts what there is.
+    pub(super) fn census(&self) -> Census {
+        let mut keys = BTreeMap::new();
+        for key in self.state.read().keys() {
+            *keys.entry(key.state).or_default() += 1;
+        }
+        Census {
+            keys,
+            audit_position: self.log.head().seq,
+        }
     }
 
     /// Answers with the record's id.
@@ -278,6 +306,13 @@ impl Drop for Embedded {
     }
 }
 
+/// What there is, in numbers.
+pub(super) struct Census {
+    pub(super) keys: BTreeMap<KeyState, u64>,
+    /// The number of the audit log's last record.
+    pub(super) audit_position: u64,
+}
+
 /// A key, and the alias if the request named it by one.
 struct Named {
     key: Arc<Key>,
@@ -305,6 +340,15 @@ impl<'a, R> Done<'a, R> {
             response,
             change: Some(change),
         }
+    }
+
+    /// What an administrator of the home asked for.
+    fn administered(
+        _administrator: &Administrator,
+        change: Option<Change<'a>>,
+        response: R,
+    ) -> Self {
+        Self { response, change }
     }
 
     fn map<S>(self, map: impl FnOnce(R) -> S) -> Done<'a, S> {

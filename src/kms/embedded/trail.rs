@@ -152,6 +152,9 @@ impl<'a> Trail<'a> {
         if caller.via_kmsfs {
             identity.invoked_by = Some(format!("kmsfs.{}.amazonaws.com", origin.region).into());
         }
+        if let Some(mount) = &caller.forwarded_by {
+            identity.forwarded_by = Some((&*mount.arn).into());
+        }
         let mut event = Event::new(origin, self.operation, identity);
         if let Some(pid) = caller.pid {
             event = event.process(Process { pid, exe: None });

@@ -6,17 +6,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{HeaderMap, HeaderValue};
+use hyper::Request;
 use serde_json::Value;
 
-use super::{CALLER, Peer, SOCKET, Server, Shared, read};
-use crate::kms::{
-    CreateKeyRequest, DescribeKeyRequest, DisableKeyRequest, Empty, Home, KeyService, KmsError,
-    ListKeysRequest,
-    client::Client,
-    embedded::Embedded,
-    testing::{Place, admin, user},
-    wire,
+use super::{
+    CALLER, Door, Rules, Server, Shared,
+    admission::{Admitted, Credentials, Peer, Rights},
+    dispatch::{Operation, read},
+    respond::Refusal,
+};
+use crate::{
+    kms::{
+        Administration, Caller, CreateKeyRequest, DescribeKeyRequest, DisableKeyRequest, Empty,
+        Home, KeyService, KmsError, ListKeysRequest, MountUserRequest,
+        administration::Administrator,
+        client::Client,
+        embedded::Embedded,
+        testing::{Place, admin, user},
+        wire::{self, SOCKET},
+    },
+    policy::Principal,
 };
 
 fn refusal<T: serde::de::DeserializeOwned>(body: &str) -> KmsError {
@@ -57,67 +66,112 @@ fn other_json_is_a_serialization_error_and_an_empty_body_an_empty_request() {
     assert!(read::<ListKeysRequest>(b"").unwrap().limit.is_none());
 }
 
-fn shared(home: &Home) -> Shared {
+fn shared(home: &Home) -> Arc<Shared> {
     let service = Arc::new(Embedded::open(&home.inner).unwrap());
-    Shared {
-        home: Arc::clone(&home.inner),
-        service,
-    }
+    Shared::new(&home.inner, Some(service), Rules::default())
 }
 
-fn speaking_for(name: &str) -> HeaderMap {
-    let caller = wire::encode_caller(&user(name));
-    HeaderMap::from_iter([(
-        CALLER.parse().unwrap(),
-        HeaderValue::from_str(&caller).unwrap(),
-    )])
+fn admit(shared: &Shared, uid: u32, headers: &[(&str, &str)]) -> Result<Admitted, Refusal> {
+    let mut request = Request::builder();
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let parts = request.body(()).unwrap().into_parts().0;
+    let peer = Peer::Unix(Some(Credentials {
+        uid,
+        gid: 4_000_000_002,
+        pid: Some(7),
+    }));
+    let admission = shared.admit(shared.service.get().map(|service| &**service), peer, &parts)?;
+    admission.settle(shared, peer, &parts, b"")
 }
+
+const STRANGER: u32 = 4_000_000_001;
 
 #[test]
 fn a_peer_is_who_the_kernel_says_it_is() {
     let place = Place::new();
     let home = place.create();
-    let peer = Peer {
-        uid: 4_000_000_001,
-        gid: 4_000_000_002,
-        pid: Some(7),
-    };
-    let (caller, trusted) = shared(&home).caller(peer, &HeaderMap::new()).unwrap();
+    let Admitted { caller, rights } = admit(&shared(&home), STRANGER, &[]).unwrap();
     assert_eq!(
         caller.principal.arn,
         "arn:aws:iam::000000000000:user/uid-4000000001"
     );
-    assert_eq!((caller.uid, caller.pid), (Some(4_000_000_001), Some(7)));
-    assert!(!caller.via_kmsfs && !trusted);
+    assert_eq!((caller.uid, caller.pid), (Some(STRANGER), Some(7)));
+    assert!(!caller.via_kmsfs && rights == Rights::Client);
 }
 
 #[test]
-fn only_root_and_the_homes_owner_speak_for_others() {
+fn only_root_the_homes_owner_and_registered_mounts_speak_for_others() {
     let place = Place::new();
     let home = place.create();
     let shared = shared(&home);
+    let for_anna = wire::encode_caller(&user("anna"));
+    let for_anna = [(CALLER, &*for_anna)];
     for uid in [0, home.inner.owner_uid] {
-        let peer = Peer {
-            uid,
-            gid: 0,
-            pid: None,
-        };
-        let (caller, trusted) = shared.caller(peer, &speaking_for("anna")).unwrap();
+        let Admitted { caller, rights } = admit(&shared, uid, &for_anna).unwrap();
         assert_eq!(caller.principal.arn, "arn:aws:iam::000000000000:user/anna");
-        assert!(trusted);
+        assert_eq!(rights, Rights::Owner);
     }
-    let peer = Peer {
-        uid: 4_000_000_001,
-        gid: 0,
-        pid: None,
+    let refused = admit(&shared, STRANGER, &for_anna).err().unwrap();
+    assert_eq!(refused.code, "AccessDeniedException");
+
+    let administrator = Administrator::in_this_process();
+    let service = shared.service.get().unwrap();
+    let register = MountUserRequest { uid: STRANGER };
+    let administered = service.administer(&administrator);
+    administered
+        .register_mount_user(&admin(&home), &register)
+        .unwrap();
+    let admitted = admit(&shared, STRANGER, &for_anna).unwrap();
+    let caller = &admitted.caller;
+    assert_eq!(caller.principal.arn, "arn:aws:iam::000000000000:user/anna");
+    assert!(caller.via_kmsfs, "whatever the mount says");
+    let mount = caller.forwarded_by.as_ref().unwrap();
+    assert_eq!(mount.arn, "arn:aws:iam::000000000000:user/uid-4000000001");
+    assert!(admitted.check_operation("Decrypt").is_ok());
+    for operation in ["PutKeyPolicy", "CreateKey", "CreateGrant", "ListKeys"] {
+        assert!(admitted.check_operation(operation).is_err(), "{operation}");
+    }
+    assert!(admitted.administrator("CreateUser").is_err());
+
+    administered
+        .deregister_mount_user(&admin(&home), &register)
+        .unwrap();
+    assert!(admit(&shared, STRANGER, &for_anna).is_err());
+}
+
+#[test]
+fn a_mount_speaks_for_its_own_account_only() {
+    let place = Place::new();
+    let home = place.create();
+    let shared = shared(&home);
+    let administrator = Administrator::in_this_process();
+    let service = shared.service.get().unwrap();
+    service
+        .administer(&administrator)
+        .register_mount_user(&admin(&home), &MountUserRequest { uid: STRANGER })
+        .unwrap();
+    let foreign = Principal {
+        arn: "arn:aws:iam::111122223333:user/anna".to_owned(),
+        account: "111122223333".to_owned(),
+        also: Vec::new(),
     };
-    let refused = shared.caller(peer, &speaking_for("anna")).err().unwrap();
-    assert!(matches!(refused, KmsError::AccessDenied(_)));
-    let anchor = shared
-        .dispatch_ours("AuditAnchor", false, b"{}")
+    let foreign = wire::encode_caller(&Caller::new(Arc::new(foreign)));
+    assert!(admit(&shared, STRANGER, &[(CALLER, &foreign)]).is_err());
+}
+
+#[test]
+fn who_is_no_mount_has_no_log_anchored() {
+    let place = Place::new();
+    let home = place.create();
+    let shared = shared(&home);
+    let admitted = admit(&shared, STRANGER, &[]).unwrap();
+    let refused = shared
+        .perform(Operation::AuditAnchor, &admitted, b"{}")
         .err()
         .unwrap();
-    assert!(matches!(anchor, KmsError::AccessDenied(_)));
+    assert_eq!(refused.code, "AccessDeniedException");
 }
 
 /// One request as any HTTP client would send it; the status and the body.
@@ -188,8 +242,10 @@ fn a_request_under_way_when_the_service_ends_is_answered() {
     let create = CreateKeyRequest::default();
     let made = KeyService::create_key(&*service, &admin(&home), &create).unwrap();
     let made = made.key_metadata.key_id;
-    let server = Server::start(&home.inner, &service).unwrap();
-    let idle = Arc::strong_count(&service);
+    let door = Door::of_home(home.path().join(SOCKET)).unwrap();
+    let shared = Shared::new(&home.inner, Some(Arc::clone(&service)), Rules::default());
+    let server = Server::start(&shared, vec![door], 1).unwrap();
+    let idle = Arc::strong_count(&shared);
     thread::scope(|scope| {
         // Nothing changes while this is held, so the request waits.
         let held = service.changing();
@@ -201,8 +257,8 @@ fn a_request_under_way_when_the_service_ends_is_answered() {
             let deadline = Instant::now() + Duration::from_secs(5);
             client.call::<Empty>("TrentService.DisableKey", None, &request, deadline)
         });
-        // Each request holds the service while it is worked on.
-        while Arc::strong_count(&service) == idle {
+        // The connection holds it, and the request while it is worked on.
+        while Arc::strong_count(&shared) < idle + 2 {
             thread::yield_now();
         }
         let ending = scope.spawn(move || drop(server));

@@ -7,12 +7,13 @@ use rusqlite::{Connection, Row};
 use crate::{
     kms::{
         api::{KeyManager, KeySpec, KeyState, KeyUsage, Origin, Tag, Timestamp},
+        identities::{SealedAccessKey, User},
         key::{Deletion, Key, LastUse, RotationSchedule},
         material::{KeyVersion, MaterialFacts, MaterialId, SealedMaterial},
         name::{AliasName, KeyId, Place, Region},
         state::{Alias, Grant, GrantId, Policies},
     },
-    policy::DocumentKind,
+    policy::{DocumentKind, Principal},
 };
 
 /// A row of `keys`, not yet interpreted.
@@ -178,6 +179,46 @@ pub(super) fn uses(database: &Connection) -> rusqlite::Result<Vec<(Region, KeyId
 }
 
 /// ARN, name and text of each identity policy.
+pub(super) fn users(database: &Connection) -> rusqlite::Result<Vec<User>> {
+    let sql = "SELECT arn, name, account, groups, mount, created FROM users";
+    let mut statement = database.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        let principal = Principal {
+            arn: row.get(0)?,
+            account: row.get(2)?,
+            also: json(3, &row.get::<_, String>(3)?)?,
+        };
+        Ok(User {
+            name: row.get(1)?,
+            created: time(row, 5)?,
+            mount: row.get(4)?,
+            principal: Arc::new(principal),
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn access_keys(database: &Connection) -> rusqlite::Result<Vec<SealedAccessKey>> {
+    let sql = "SELECT id, user_arn, secret, active, created FROM access_keys";
+    let mut statement = database.prepare(sql)?;
+    let rows = statement.query_map([], |row| {
+        Ok(SealedAccessKey {
+            id: row.get(0)?,
+            user_arn: row.get(1)?,
+            sealed: row.get(2)?,
+            active: row.get(3)?,
+            created: time(row, 4)?,
+        })
+    })?;
+    rows.collect()
+}
+
+pub(super) fn mount_users(database: &Connection) -> rusqlite::Result<Vec<u32>> {
+    let mut statement = database.prepare("SELECT uid FROM mount_users")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    rows.collect()
+}
+
 pub(super) fn identity_policies(
     database: &Connection,
 ) -> rusqlite::Result<Vec<(String, String, String)>> {

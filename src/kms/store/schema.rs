@@ -116,6 +116,7 @@ pub(super) const MIGRATIONS: &[&str] = &[
          name TEXT NOT NULL,
          account TEXT NOT NULL,
          groups TEXT NOT NULL,         -- JSON list of ARNs
+         mount INTEGER NOT NULL,       -- 1: may speak for others
          created INTEGER NOT NULL,
          UNIQUE (account, name)
      ) STRICT, WITHOUT ROWID;
@@ -127,6 +128,9 @@ pub(super) const MIGRATIONS: &[&str] = &[
          created INTEGER NOT NULL
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX access_keys_by_user ON access_keys (user_arn);
+     CREATE TABLE mount_users (        -- of this machine, who may speak for others
+         uid INTEGER PRIMARY KEY
+     ) STRICT;
      CREATE TABLE identity_policies (
          principal TEXT NOT NULL,      -- ARN of a user, role or group
          name TEXT NOT NULL,

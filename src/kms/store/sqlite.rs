@@ -17,6 +17,7 @@ use crate::{
     kms::{
         HomeError,
         api::{Origin, RotationType, Timestamp},
+        identities::{AccessKey, User},
         key::Key,
         material::SealedMaterial,
         name::{AliasName, KeyId, Place, Region},
@@ -144,7 +145,37 @@ impl Sqlite {
             })?;
             state.apply(Write::IdentityPolicy(principal, name, document));
         }
+        self.load_identities(path, root, &mut state)?;
         Ok(state)
+    }
+
+    fn load_identities(
+        &self,
+        path: &Path,
+        root: &SecretKey,
+        state: &mut State,
+    ) -> Result<(), HomeError> {
+        let store = HomeError::store;
+        for user in rows::users(&self.database).map_err(store(path))? {
+            state.apply(Write::User(Arc::new(user)));
+        }
+        for sealed in rows::access_keys(&self.database).map_err(store(path))? {
+            let damaged = format!("access key {} does not open under the root key", sealed.id);
+            let key = sealed.open(root);
+            let key = key.map_err(|_| HomeError::corrupt(path, &damaged))?;
+            state.identities.put_key(Arc::new(key));
+        }
+        for uid in rows::mount_users(&self.database).map_err(store(path))? {
+            state.apply(Write::MountUser(uid));
+        }
+        Ok(())
+    }
+
+    /// Whether there is neither a key nor a user.
+    pub(in crate::kms) fn is_empty(&self, path: &Path) -> Result<bool, HomeError> {
+        let sql = "SELECT NOT EXISTS (SELECT 1 FROM keys) AND NOT EXISTS (SELECT 1 FROM users)";
+        let empty = self.database.query_row(sql, [], |row| row.get(0));
+        empty.map_err(HomeError::store(path))
     }
 
     fn epoch(&self) -> rusqlite::Result<u64> {
@@ -188,6 +219,18 @@ impl Sqlite {
                 "DELETE FROM identity_policies WHERE principal = ?1 AND name = ?2",
                 &[principal, name],
             ),
+            Write::User(user) => self.put_user(user),
+            Write::ForgetUser(arn) => self.run("DELETE FROM users WHERE arn = ?1", &[arn]),
+            Write::AccessKey(key, sealed) => self.put_access_key(key, sealed),
+            Write::ForgetAccessKey(id) => self.run("DELETE FROM access_keys WHERE id = ?1", &[id]),
+            Write::MountUser(uid) => self.run(
+                "INSERT OR IGNORE INTO mount_users VALUES (CAST(?1 AS INTEGER))",
+                &[&uid.to_string()],
+            ),
+            Write::ForgetMountUser(uid) => self.run(
+                "DELETE FROM mount_users WHERE uid = CAST(?1 AS INTEGER)",
+                &[&uid.to_string()],
+            ),
         }
     }
 
@@ -229,6 +272,35 @@ impl Sqlite {
             ":deletion_date": millis(key.deletion.and_then(|deletion| deletion.date)),
             ":rotation_period": key.rotation.map(|rotation| rotation.period_days),
             ":next_rotation": millis(key.rotation.map(|rotation| rotation.next)),
+        })?;
+        Ok(())
+    }
+
+    fn put_user(&self, user: &User) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO users (arn, name, account, groups, mount, created)
+             VALUES (:arn, :name, :account, :groups, :mount, :created)
+             ON CONFLICT (arn) DO UPDATE SET groups = :groups, mount = :mount";
+        let groups = serde_json::to_string(&user.principal.also).expect("plain text");
+        self.database.prepare_cached(sql)?.execute(named_params! {
+            ":arn": user.arn(),
+            ":name": user.name,
+            ":account": user.principal.account,
+            ":groups": groups,
+            ":mount": user.mount,
+            ":created": user.created.millis,
+        })?;
+        Ok(())
+    }
+
+    fn put_access_key(&self, key: &AccessKey, sealed: &[u8]) -> rusqlite::Result<()> {
+        let sql = "INSERT INTO access_keys (id, user_arn, secret, active, created)
+             VALUES (:id, :user, :secret, :active, :created)";
+        self.database.prepare_cached(sql)?.execute(named_params! {
+            ":id": key.id,
+            ":user": key.user_arn,
+            ":secret": sealed,
+            ":active": key.active,
+            ":created": key.created.millis,
         })?;
         Ok(())
     }

@@ -98,7 +98,7 @@ fn a_file_that_is_no_database_is_refused_and_kept() {
 fn no_key_material_is_in_the_store_in_the_clear() {
     let (place, path) = place_with_keys();
     let home = place.open();
-    let root = home.inner.root.as_ref().unwrap();
+    let root = home.inner.root.get().unwrap();
     let state = Sqlite::open(&path, &home.inner.place)
         .unwrap()
         .load(&path, root, &home.inner.place, &mut Policies::default())
