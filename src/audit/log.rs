@@ -44,6 +44,12 @@ pub struct Recorded {
     pub seq: u64,
 }
 
+/// A record that is written, and not known to be on disk: what it is about may not be told to anyone
+/// before [`Log::wait`].
+#[must_use]
+#[derive(Debug)]
+pub struct Unsynced(Recorded);
+
 /// A log open for writing. There is one for each file: the file is locked (`flock(2)`).
 ///
 /// Opening starts a thread, so a program that daemonises opens its logs afterwards. Dropping closes
@@ -144,6 +150,23 @@ impl Log {
         self.shared.record(event)
     }
 
+    /// Writes `event` and does not wait for the disk, whatever its kind.
+    ///
+    /// # Errors
+    /// As [`record`](Self::record), but for what the disk says.
+    pub fn write(&self, event: Event<'_>) -> Result<Unsynced, AuditError> {
+        self.shared.write(event).map(Unsynced)
+    }
+
+    /// Waits until the record is on disk. Records that wait at the same time share one sync.
+    ///
+    /// # Errors
+    /// [`AuditError::Sync`].
+    pub fn wait(&self, Unsynced(recorded): Unsynced) -> Result<Recorded, AuditError> {
+        self.shared.sync_through(recorded.seq)?;
+        Ok(recorded)
+    }
+
     /// Brings the log to disk, has its head signed, and writes a checkpoint record and the head
     /// file. The log does this on its own every 4096 records and 10 seconds after a record.
     ///
@@ -228,7 +251,16 @@ impl Shared {
         }
     }
 
-    fn record(&self, mut event: Event<'_>) -> Result<Recorded, AuditError> {
+    fn record(&self, event: Event<'_>) -> Result<Recorded, AuditError> {
+        let waits = self.durability == Durability::Strict || event.is_strict();
+        let recorded = self.write(event)?;
+        if waits {
+            self.sync_through(recorded.seq)?;
+        }
+        Ok(recorded)
+    }
+
+    fn write(&self, mut event: Event<'_>) -> Result<Recorded, AuditError> {
         let unsealed = Unsealed::new(event.stamped(Timestamp::now()));
         if unsealed.len() > MAX_LINE - SEAL {
             return Err(AuditError::TooLarge {
@@ -237,9 +269,6 @@ impl Shared {
             });
         }
         let link = self.append(unsealed, true)?;
-        if self.durability == Durability::Strict || event.is_strict() {
-            self.sync_through(link.seq)?;
-        }
         Ok(Recorded {
             event_id: event.into_id(),
             seq: link.seq,

@@ -46,7 +46,7 @@ pub use checkpoint::{Anchor, Anchored, Head, signed_message};
 pub use event::{Event, Origin, Outcome, Refusal, Source};
 pub use generations::{Left, generations};
 pub use identity::{Identity, IdentityKind, Process};
-pub use log::{Durability, Log, Recorded};
+pub use log::{Durability, Log, Recorded, Unsynced};
 pub use query::{Filter, Query, query};
 pub use record::Record;
 pub use report::{Finding, LogReport, Report, Verdict};

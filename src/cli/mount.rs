@@ -88,6 +88,7 @@ fn serve(
     let options = Options {
         read_only: request.options.read_only == Some(true),
         strict_audit: request.options.audit == Some(Coverage::Strict),
+        access_times: request.options.atime != Some(false),
         descriptors: descriptor_share(files),
         offline_grace: Duration::from_secs(
             request

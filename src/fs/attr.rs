@@ -123,6 +123,10 @@ impl FileSystem {
             self.set_length(&who, &inode, size)?;
         }
         if change.uid.is_some() || change.gid.is_some() {
+            if inode.kind == FileType::RegularFile {
+                // Before the group changes: who was no member of the old one keeps no bit of it.
+                let _told_by_the_reply = self.drop_set_ids(caller, &inode)?;
+            }
             sys::change_owner(&*descriptor, change.uid, change.gid)?;
             self.drop_capability(&inode, &descriptor)?;
         }

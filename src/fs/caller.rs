@@ -17,6 +17,27 @@ pub struct Caller {
     pub pid: u32,
 }
 
+impl Caller {
+    /// All groups of the calling process; the request names only the first.
+    pub(super) fn groups(self) -> Option<Vec<u32>> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let groups = status
+            .lines()
+            .find_map(|line| line.strip_prefix("Groups:"))?
+            .split_whitespace()
+            .filter_map(|gid| gid.parse().ok());
+        Some(groups.chain([self.gid]).collect())
+    }
+
+    /// Whether this caller keeps the set-group-id bit of a file of group `gid` that it changes, as
+    /// `CAP_FSETID` and membership let it (`in_group_or_capable` of the kernel).
+    pub(super) fn may_keep_set_group_id(self, gid: u32) -> bool {
+        self.uid == 0
+            || self.gid == gid
+            || self.groups().is_some_and(|groups| groups.contains(&gid))
+    }
+}
+
 /// A caller with the name by which policies know it.
 pub(super) struct Who {
     pub(super) caller: Caller,

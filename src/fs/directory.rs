@@ -78,6 +78,7 @@ impl FileSystem {
         let attempt = self.guard.attempt("OpenDirectory", &who, &target);
         let allowed = attempt.check(Action::List)?;
         let directory = sys::reopen_directory(&*descriptor)?;
+        self.keep_access_time(&directory)?;
         attempt.record(&allowed, Event::read_only)?;
         Ok(self.directories.insert(DirectoryHandle {
             inode,
@@ -129,7 +130,9 @@ impl FileSystem {
             let target = Target::of(&handle.inode);
             let attempt = self.guard.attempt("List", &who, &target);
             // The rest of the directory is listed: the record is what the failure leads to.
-            let _: Result<(), FsError> = attempt.finish(Err(Damage::Name.into()));
+            if let Err(error) = attempt.finish::<()>(Err(Damage::Name.into())) {
+                drop(self.guard.wait(error));
+            }
         }
         Ok(())
     }

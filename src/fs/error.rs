@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::audit::AuditError;
+use crate::audit::{AuditError, Unsynced};
 use crate::format::{BlockIndex, HeaderError, NameError, TooLarge, XattrError};
 use crate::keyring::KeyringError;
 
@@ -44,6 +44,16 @@ pub enum FsError {
     /// Beyond the largest possible length.
     #[error(transparent)]
     TooLarge(#[from] TooLarge),
+    /// An error whose record has to reach the disk before anyone is told: [`FileSystem::wait`].
+    ///
+    /// [`FileSystem::wait`]: super::FileSystem::wait
+    #[error("{error}")]
+    OnceRecorded {
+        /// The error itself.
+        error: Box<FsError>,
+        /// Its record.
+        record: Unsynced,
+    },
     /// A plain errno of the operation's own: `ENOENT`, `ENOTEMPTY`, `ERANGE`, ...
     #[error("{0}")]
     Errno(rustix::io::Errno),

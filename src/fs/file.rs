@@ -17,7 +17,7 @@ use super::content::Content;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
-use super::{FileSystem, FsError, Ino};
+use super::{FileSystem, FsError, Ino, SetIds};
 
 pub(super) struct FileHandle {
     inode: Arc<Inode>,
@@ -88,8 +88,8 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Writes `data` at `offset`. `kills_privileges` as the kernel says: set-user-id and set-group-id
-    /// bits go.
+    /// Writes `data` at `offset`. `killer` is whose write takes set-id bits away, where the kernel says
+    /// that it does.
     ///
     /// # Errors
     /// An integrity failure in a block that is written in part, or the backing filesystem.
@@ -98,18 +98,23 @@ impl FileSystem {
         handle: HandleId,
         offset: u64,
         data: &[u8],
-        kills_privileges: bool,
-    ) -> Result<(), FsError> {
+        killer: Option<Caller>,
+    ) -> Result<SetIds, FsError> {
         let handle = self.files.get(handle)?;
         let attempt = self.guard.attempt("Write", &handle.who, &handle.target);
-        let first = !handle.inode.open.lock().write_recorded;
-        if first {
+        let (first, capability_gone) = {
+            let open = handle.inode.open.lock();
+            (!open.write_recorded, open.capability_gone)
+        };
+        if !capability_gone {
             let descriptor = self.inodes.descriptor(&handle.inode)?;
             self.drop_capability(&handle.inode, &descriptor)?;
+            handle.inode.open.lock().capability_gone = true;
         }
-        if kills_privileges {
-            self.drop_set_id_bits(&handle.inode)?;
-        }
+        let set_ids = match killer {
+            Some(caller) => self.drop_set_ids(caller, &handle.inode)?,
+            None => SetIds::Kept,
+        };
         if first || self.options.strict_audit {
             attempt.record_use(|event| {
                 event
@@ -122,7 +127,7 @@ impl FileSystem {
         handle
             .written
             .fetch_add(data.len() as u64, Ordering::Relaxed);
-        Ok(())
+        Ok(set_ids)
     }
 
     /// Sets a file's length; policy is asked, with or without a handle.
@@ -142,7 +147,8 @@ impl FileSystem {
         let cut = || {
             attempt.record(&allowed, |event| event.parameter("length", length))?;
             attempt.finish(content.set_length(length))?;
-            self.drop_privileges(who, inode)
+            let _told_by_the_reply = self.drop_privileges(who.caller, inode)?;
+            Ok(())
         };
         let before = content.header().generation;
         let result = cut();
@@ -165,7 +171,7 @@ impl FileSystem {
         handle: HandleId,
         range: Range<u64>,
         mode: Allocation,
-    ) -> Result<(), FsError> {
+    ) -> Result<SetIds, FsError> {
         self.refuse_if_read_only()?;
         let handle = self.files.get(handle)?;
         let who = self.guard.identify(caller)?;
@@ -187,7 +193,7 @@ impl FileSystem {
                 content.zero(range)
             }
         })?;
-        self.drop_privileges(&who, &handle.inode)
+        self.drop_privileges(caller, &handle.inode)
     }
 
     /// Makes an open file durable: its data and header, and every directory record and name file
@@ -253,30 +259,6 @@ impl FileSystem {
                 .read_only()
         })?;
         closed
-    }
-
-    /// What a change of content takes away from a file, unless root made it.
-    pub(super) fn drop_privileges(&self, who: &Who, inode: &Inode) -> Result<(), FsError> {
-        let descriptor = self.inodes.descriptor(inode)?;
-        self.drop_capability(inode, &descriptor)?;
-        if who.caller.uid == 0 {
-            Ok(())
-        } else {
-            self.drop_set_id_bits(inode)
-        }
-    }
-
-    fn drop_set_id_bits(&self, inode: &Inode) -> Result<(), FsError> {
-        let descriptor = self.inodes.descriptor(inode)?;
-        let mode = sys::stat(&*descriptor)?.st_mode;
-        // Set-group-id without group execution once meant mandatory locking: the kernel keeps it.
-        let group = if mode & 0o010 == 0 { 0 } else { 0o2000 };
-        let kept = mode & !(0o4000 | group);
-        if kept == mode {
-            Ok(())
-        } else {
-            Ok(sys::change_mode(&*descriptor, kept)?)
-        }
     }
 }
 

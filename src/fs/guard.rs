@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal};
+use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal, Unsynced};
 use crate::keyring::KeyringError;
 use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, decide};
 
@@ -210,9 +210,20 @@ impl Guard {
                 .parameter("operation", operation)
                 .error("IntegrityFailure", error.to_string())
                 .administration();
-            self.log.record(event)?;
+            let record = self.log.write(event)?;
+            return result.map_err(|error| once_recorded(error, record));
         }
         result
+    }
+
+    /// Waits for an error's record, if it has one. What could not be recorded is another error.
+    pub(super) fn wait(&self, error: FsError) -> FsError {
+        match error {
+            FsError::OnceRecorded { error, record } => {
+                self.log.wait(record).map_or_else(Into::into, |_| *error)
+            }
+            other => other,
+        }
     }
 
     /// Writes a last checkpoint.
@@ -257,6 +268,13 @@ impl Guard {
             context: &context,
         };
         decide(document, &[], &[], &request).map_err(Refused::Policy)
+    }
+}
+
+fn once_recorded(error: FsError, record: Unsynced) -> FsError {
+    FsError::OnceRecorded {
+        error: Box::new(error),
+        record,
     }
 }
 
@@ -305,8 +323,8 @@ impl<'a> Attempt<'a> {
                     .error("AccessDenied", denied.to_string())
             }
         };
-        self.guard.log.record(event)?;
-        Err(FsError::Denied)
+        let record = self.guard.log.write(event)?;
+        Err(once_recorded(FsError::Denied, record))
     }
 
     /// Records that it is done, with what `with` adds. The caller's reply waits for this.
@@ -351,8 +369,8 @@ impl<'a> Attempt<'a> {
             }
             _ => return result,
         };
-        self.guard.log.record(event)?;
-        result
+        let record = self.guard.log.write(event)?;
+        result.map_err(|error| once_recorded(error, record))
     }
 
     /// Passes `result` on. What was recorded as about to happen, and then did not, is recorded too.
@@ -425,18 +443,9 @@ impl Context for Facts<'_> {
 }
 
 impl Facts<'_> {
-    /// All groups of the calling process. Only the first is in the request itself.
     fn groups(&self) -> Option<Vec<Cow<'_, str>>> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.caller.pid)).ok()?;
-        let groups = status
-            .lines()
-            .find_map(|line| line.strip_prefix("Groups:"))?;
-        let mut groups: Vec<_> = groups
-            .split_whitespace()
-            .map(|gid| Cow::Owned(gid.to_owned()))
-            .collect();
-        groups.push(Cow::Owned(self.caller.gid.to_string()));
-        Some(groups)
+        let groups = self.caller.groups()?.into_iter();
+        Some(groups.map(|gid| Cow::Owned(gid.to_string())).collect())
     }
 }
 

@@ -43,6 +43,15 @@ impl NodeId {
             ino: stat.st_ino,
         }
     }
+
+    /// The number that a backing inode other than the root's is known by.
+    pub(super) fn ino_of(backing: u64) -> Ino {
+        if backing == Ino::ROOT.0 {
+            Ino(u64::MAX)
+        } else {
+            Ino(backing)
+        }
+    }
 }
 
 /// A name of an inode: where it was last seen.
@@ -85,6 +94,8 @@ pub(super) struct Open {
     pub(super) content: Option<Arc<Content>>,
     pub(super) handles: usize,
     pub(super) write_recorded: bool,
+    /// A write took the file's capability, and none was set since.
+    pub(super) capability_gone: bool,
 }
 
 impl Open {
@@ -250,11 +261,7 @@ impl InodeTable {
             // Something is mounted inside the backing directory: its inode numbers may repeat ours.
             return Err(Errno::XDEV.into());
         }
-        let ino = if node.ino == Ino::ROOT.0 {
-            Ino(u64::MAX)
-        } else {
-            Ino(node.ino)
-        };
+        let ino = NodeId::ino_of(node.ino);
         let mut inner = self.inner.lock();
         let known = inner.by_ino.entry(ino).or_insert_with(|| Known {
             inode: Arc::new(Inode::new(ino, node, FileType::from_raw_mode(stat.st_mode))),
@@ -268,13 +275,24 @@ impl InodeTable {
         Ok(inode)
     }
 
+    /// The inode `ino`, if it is known; the kernel is told of it once more.
+    pub(super) fn remember_again(&self, ino: Ino) -> Option<Arc<Inode>> {
+        if ino == Ino::ROOT {
+            return Some(self.root.clone());
+        }
+        let mut inner = self.inner.lock();
+        let known = inner.by_ino.get_mut(&ino)?;
+        known.lookups += 1;
+        Some(known.inode.clone())
+    }
+
     /// The inode of the backing node `stat`, if the kernel knows it.
     pub(super) fn find(&self, stat: &sys::Stat) -> Option<Arc<Inode>> {
         let node = NodeId::of(stat);
         let inner = self.inner.lock();
         inner
             .by_ino
-            .get(&Ino(node.ino))
+            .get(&NodeId::ino_of(node.ino))
             .map(|known| &known.inode)
             .filter(|i| i.node == node)
             .cloned()

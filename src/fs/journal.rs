@@ -31,6 +31,7 @@ use crate::format::{
 use crate::sys;
 
 use super::FsError;
+use super::walk::{Walk, is_out_of_reach};
 
 /// The most plaintext that one change writes: a request of the kernel's largest size.
 pub(super) const CHANGE_MAX: usize = 1 << 20;
@@ -243,14 +244,22 @@ fn read_slots(directory: &Path) -> io::Result<Vec<Pending>> {
 /// Backing files are found by inode number, which a listing tells for nothing.
 fn replay_below(root: &OwnedFd, pending: &[Pending]) -> Result<usize, FsError> {
     let mut done = 0;
-    let mut directories = vec![sys::reopen_directory(root)?];
-    while let Some(directory) = directories.pop() {
+    let mut walk = Walk::new(root);
+    while let Some((way, directory)) = walk.next() {
+        let directory = match directory {
+            Err(error) if is_out_of_reach(&error) => {
+                if error.kind() == io::ErrorKind::PermissionDenied {
+                    tracing::warn!(%error, "a directory is closed: changes in it are not done again");
+                }
+                continue;
+            }
+            other => other?,
+        };
         let mut found = Vec::new();
-        let mut below = Vec::new();
         sys::list(&directory, 0, |entry| {
             if let BackingEntry::Short(name) | BackingEntry::Long(name) = classify(entry.name) {
                 match entry.kind {
-                    FileType::Directory | FileType::Unknown => below.push(name.to_owned()),
+                    FileType::Directory | FileType::Unknown => walk.visit(way.to(name.to_owned())),
                     _ => {}
                 }
                 for change in pending.iter().filter(|change| change.ino == entry.ino) {
@@ -264,20 +273,6 @@ fn replay_below(root: &OwnedFd, pending: &[Pending]) -> Result<usize, FsError> {
                 Ok(applied) => done += usize::from(applied),
                 // The block it was to be is found damaged when it is read.
                 Err(error) => tracing::error!(%error, "a change under way could not be done again"),
-            }
-        }
-        for name in below {
-            let node = sys::open_node(&directory, &name)?;
-            if FileType::from_raw_mode(sys::stat(&node)?.st_mode) != FileType::Directory {
-                continue;
-            }
-            match sys::reopen_directory(&node) {
-                Ok(directory) => directories.push(directory),
-                // An ordinary user's own directory that its mode closes even to them.
-                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                    tracing::warn!(%error, "a directory is closed: changes in it are not done again");
-                }
-                Err(error) => return Err(error.into()),
             }
         }
     }

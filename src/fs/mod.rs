@@ -19,10 +19,13 @@ mod lock;
 mod namespace;
 mod new_volume;
 mod node;
+mod number;
 mod open;
+mod privileges;
 mod settle;
 mod tree_policy;
 mod volume;
+mod walk;
 mod xattrs;
 
 use std::num::NonZeroUsize;
@@ -48,6 +51,7 @@ pub use lock::is_locked;
 pub use namespace::RenameMode;
 pub use new_volume::NewVolume;
 pub use open::{OpenFlags, Opened};
+pub use privileges::SetIds;
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
     LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_unclean,
@@ -88,6 +92,8 @@ pub struct Options {
     pub read_only: bool,
     /// Every read and write is recorded.
     pub strict_audit: bool,
+    /// Reading updates access times, by the rules of the backing filesystem's own mount.
+    pub access_times: bool,
     /// How many descriptors of inodes are kept.
     pub descriptors: NonZeroUsize,
     /// How long open files stay usable while the key service does not answer.
@@ -120,6 +126,13 @@ impl FileSystem {
     /// How many inodes the kernel knows, and how many files are open.
     pub fn usage(&self) -> (usize, usize) {
         (self.inodes.len(), self.files.len())
+    }
+
+    /// What may be told of `error`: one that is recorded waits here until its record is on disk. Takes
+    /// as long as the disk does.
+    #[must_use]
+    pub fn wait(&self, error: FsError) -> FsError {
+        self.guard.wait(error)
     }
 
     /// Space and inodes of the backing filesystem.

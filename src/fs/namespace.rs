@@ -31,15 +31,27 @@ pub enum RenameMode {
     Exchange,
     /// As `Replace`, and a whiteout takes the old name (for overlay filesystems).
     Whiteout,
+    /// As `NoReplace`, and a whiteout takes the old name.
+    WhiteoutNoReplace,
 }
 
 impl RenameMode {
+    /// Whether what is there goes.
+    fn replaces(self) -> bool {
+        !matches!(self, Self::NoReplace | Self::WhiteoutNoReplace)
+    }
+
+    fn leaves_whiteout(self) -> bool {
+        matches!(self, Self::Whiteout | Self::WhiteoutNoReplace)
+    }
+
     fn flags(self) -> sys::RenameFlags {
         match self {
             Self::Replace => sys::RenameFlags::empty(),
             Self::NoReplace => sys::RenameFlags::NOREPLACE,
             Self::Exchange => sys::RenameFlags::EXCHANGE,
             Self::Whiteout => sys::RenameFlags::WHITEOUT,
+            Self::WhiteoutNoReplace => sys::RenameFlags::WHITEOUT | sys::RenameFlags::NOREPLACE,
         }
     }
 }
@@ -167,8 +179,11 @@ impl FileSystem {
                 from.forget();
                 to.forget();
             }
-            RenameMode::Replace | RenameMode::NoReplace | RenameMode::Whiteout => {
-                if mode != RenameMode::Whiteout {
+            RenameMode::Replace
+            | RenameMode::NoReplace
+            | RenameMode::Whiteout
+            | RenameMode::WhiteoutNoReplace => {
+                if !mode.leaves_whiteout() {
                     remove_sidecar(&from_parent, &from.stored);
                 }
                 to.forget();
@@ -199,7 +214,7 @@ impl FileSystem {
         let attempt = self.guard.attempt("Rename", who, &source_target);
         let allowed = attempt.check(Action::Delete)?;
         let mut needed = vec![(Action::Create, &to_target)];
-        if to.node.is_some() && mode != RenameMode::NoReplace {
+        if to.node.is_some() && mode.replaces() {
             needed.push((Action::Overwrite, &to_target));
         }
         if across {

@@ -23,7 +23,7 @@ use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::{Inode, Open};
 use super::node::{Parent, remove_sidecar, write_sidecar};
-use super::{Attr, Damage, FileSystem, FsError, Ino};
+use super::{Attr, Damage, FileSystem, FsError, Ino, SetIds};
 
 bitflags! {
     /// What a file is opened for.
@@ -76,6 +76,8 @@ pub struct Opened {
     /// Its writes must come here as they are made: the kernel's cache would hide which of them
     /// append.
     pub uncached: bool,
+    /// What emptying it took away.
+    pub set_ids: SetIds,
 }
 
 impl FileSystem {
@@ -217,22 +219,28 @@ impl FileSystem {
                     event.read_only()
                 }
             })?;
-            if flags.contains(OpenFlags::TRUNCATE) && content.length() > 0 {
-                content.set_length(0)?;
-                self.drop_privileges(&who, &inode)?;
+            if !flags.contains(OpenFlags::TRUNCATE) {
+                return Ok(SetIds::Kept);
             }
-            Ok(())
+            if content.length() > 0 {
+                content.set_length(0)?;
+            }
+            self.drop_privileges(caller, &inode)
         };
-        if let Err(error) = opened() {
-            self.let_go(&inode)?;
-            return Err(error);
-        }
+        let set_ids = match opened() {
+            Ok(set_ids) => set_ids,
+            Err(error) => {
+                self.let_go(&inode)?;
+                return Err(error);
+            }
+        };
         let handle = self
             .files
             .insert(FileHandle::new(inode, content, who, target, append_only));
         Ok(Opened {
             handle,
             uncached: append_only,
+            set_ids,
         })
     }
 
@@ -394,10 +402,22 @@ impl FileSystem {
     }
 
     fn open_backing(&self, node: &OwnedFd) -> Result<OwnedFd, FsError> {
-        if self.options.read_only {
-            return Ok(sys::reopen(node, sys::Access::Read)?);
+        let file = if self.options.read_only {
+            sys::reopen(node, sys::Access::Read)?
+        } else {
+            open_for_change(node)?
+        };
+        self.keep_access_time(&file)?;
+        Ok(file)
+    }
+
+    /// Where reading is not to update access times, it does not do so in the backing directory either.
+    pub(super) fn keep_access_time(&self, opened: &OwnedFd) -> Result<(), FsError> {
+        if self.options.access_times && !self.options.read_only {
+            Ok(())
+        } else {
+            Ok(sys::keep_access_time(opened)?)
         }
-        open_for_change(node)
     }
 
     fn replace_header(&self, inode: &Inode, new: NewFile) -> Result<Content, FsError> {

@@ -2,7 +2,6 @@
 //!
 //! What authenticates is kept; what was synced is never cut off. Every settlement is recorded.
 
-use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +17,7 @@ use crate::format::{
 use crate::kms;
 use crate::sys;
 
+use super::walk::{Walk, is_out_of_reach};
 use super::{Damage, FileSystem, FsError};
 
 /// Whether files may have to be settled.
@@ -120,8 +120,13 @@ impl FileSystem {
     /// `None` when it was told to stop.
     fn sweep_once(&self, keep_going: &impl Fn() -> bool) -> Result<Option<usize>, FsError> {
         let mut unsettled = 0;
-        let mut directories = vec![sys::reopen_directory(&*self.root()?)?];
-        while let Some(directory) = directories.pop() {
+        let root = self.root()?;
+        let mut walk = Walk::new(&root);
+        while let Some((way, directory)) = walk.next() {
+            let directory = match directory {
+                Err(error) if is_out_of_reach(&error) => continue,
+                other => other?,
+            };
             let mut names = Vec::new();
             sys::list(&directory, 0, |entry| {
                 if let BackingEntry::Short(name) | BackingEntry::Long(name) = classify(entry.name) {
@@ -139,12 +144,7 @@ impl FileSystem {
                 };
                 let stat = sys::stat(&node)?;
                 match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::Directory => match sys::reopen_directory(&node) {
-                        Ok(directory) => directories.push(directory),
-                        // An ordinary user's own directory that its mode closes even to them.
-                        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-                        Err(error) => return Err(error.into()),
-                    },
+                    FileType::Directory => walk.visit(way.to(name)),
                     // One that the kernel knows was settled when it was looked up.
                     FileType::RegularFile if self.inodes.find(&stat).is_none() => {
                         unsettled += usize::from(!self.settle(&node)?);

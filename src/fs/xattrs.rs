@@ -15,7 +15,8 @@ use super::guard::{Action, Target};
 use super::inode::Inode;
 use super::{Damage, FileSystem, FsError, Ino};
 
-const ACLS: [&str; 2] = ["system.posix_acl_access", "system.posix_acl_default"];
+const ACCESS_ACL: &str = "system.posix_acl_access";
+const ACLS: [&str; 2] = [ACCESS_ACL, "system.posix_acl_default"];
 const CAPABILITY: &str = "security.capability";
 
 /// Whether an attribute must be new, or must exist.
@@ -53,14 +54,22 @@ impl FileSystem {
         Ok(open_xattr(&self.keys.xattrs, binding, name, &sealed).map_err(|_| Damage::Xattr)?)
     }
 
-    /// The names of all attributes, each with a NUL behind it.
+    /// The names of all attributes that `caller` may see, each with a NUL behind it: `trusted.*` is for
+    /// root (`xattr(7)`).
     ///
     /// # Errors
     /// An integrity failure, or the backing filesystem.
-    pub fn list_xattrs(&self, ino: Ino) -> Result<Vec<u8>, FsError> {
+    pub fn list_xattrs(&self, caller: Caller, ino: Ino) -> Result<Vec<u8>, FsError> {
         let inode = self.inodes.get(ino)?;
-        self.guard
-            .noticed("ListXattrs", &inode, self.xattr_names(&inode))
+        let names = self.xattr_names(&inode);
+        let names = self.guard.noticed("ListXattrs", &inode, names)?;
+        if caller.uid == 0 {
+            return Ok(names);
+        }
+        let seen = names
+            .split_inclusive(|&byte| byte == 0)
+            .filter(|name| !name.starts_with(b"trusted."));
+        Ok(seen.flatten().copied().collect())
     }
 
     fn xattr_names(&self, inode: &Inode) -> Result<Vec<u8>, FsError> {
@@ -111,12 +120,21 @@ impl FileSystem {
             XattrCreate::Replace => sys::XattrFlags::REPLACE,
         };
         if ACLS.contains(&name) {
-            return Ok(sys::set_xattr(&*descriptor, name, value, flags)?);
+            sys::set_xattr(&*descriptor, name, value, flags)?;
+            return if name == ACCESS_ACL {
+                self.drop_set_group_id(caller, &inode)
+            } else {
+                Ok(())
+            };
         }
         let binding = self.binding(&inode, &descriptor)?;
         let stored = stored_name(&self.keys.xattrs, binding, name)?;
         let sealed = seal_xattr(&self.keys.xattrs, binding, name, value);
-        Ok(sys::set_xattr(&*descriptor, &stored, &sealed, flags)?)
+        sys::set_xattr(&*descriptor, &stored, &sealed, flags)?;
+        if name == CAPABILITY {
+            inode.open.lock().capability_gone = false;
+        }
+        Ok(())
     }
 
     /// Removes an attribute.
@@ -221,6 +239,10 @@ fn stored_name(
     name: &str,
 ) -> Result<String, FsError> {
     match seal_xattr_name(key, binding, name) {
+        // A namespace without a name in it, as the kernel's own filesystems answer it.
+        Err(XattrError::Namespace) if matches!(name, "user." | "trusted." | "security.") => {
+            Err(Errno::INVAL.into())
+        }
         Err(XattrError::Namespace) => Err(Errno::OPNOTSUPP.into()),
         other => Ok(other?),
     }

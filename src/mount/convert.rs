@@ -1,10 +1,13 @@
 //! Between the kernel's types and ours.
 
+use std::ffi::OsStr;
 use std::time::{Duration, SystemTime};
 
-use fuser::{FileAttr, FileType, INodeNo, TimeOrNow};
+use fuser::{FileAttr, FileHandle, FileType, INodeNo, Request, TimeOrNow};
 
-use crate::fs::{Attr, Ino, NewTime, OpenFlags, RenameMode};
+use crate::fs::{
+    Allocation, Attr, Caller, FsError, HandleId, Ino, NewTime, OpenFlags, RenameMode, XattrCreate,
+};
 
 /// `FMODE_EXEC`: the kernel's mark of a file opened to be run (`include/linux/fs.h`).
 const FMODE_EXEC: i32 = 0x20;
@@ -34,7 +37,29 @@ pub(super) fn rename_mode(flags: fuser::RenameFlags) -> Option<RenameMode> {
         Flags::RENAME_NOREPLACE => Some(RenameMode::NoReplace),
         Flags::RENAME_EXCHANGE => Some(RenameMode::Exchange),
         Flags::RENAME_WHITEOUT => Some(RenameMode::Whiteout),
+        both if both == Flags::RENAME_WHITEOUT | Flags::RENAME_NOREPLACE => {
+            Some(RenameMode::WhiteoutNoReplace)
+        }
         _ => None,
+    }
+}
+
+/// `None` for a mode of `fallocate(2)` that is not supported.
+pub(super) fn allocation(mode: i32) -> Option<Allocation> {
+    let keep_length = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+    match mode & !libc::FALLOC_FL_KEEP_SIZE {
+        0 => Some(Allocation::Reserve { keep_length }),
+        libc::FALLOC_FL_PUNCH_HOLE if keep_length => Some(Allocation::Punch),
+        libc::FALLOC_FL_ZERO_RANGE => Some(Allocation::Zero { keep_length }),
+        _ => None,
+    }
+}
+
+pub(super) fn xattr_create(flags: i32) -> XattrCreate {
+    match flags {
+        libc::XATTR_CREATE => XattrCreate::Create,
+        libc::XATTR_REPLACE => XattrCreate::Replace,
+        _ => XattrCreate::CreateOrReplace,
     }
 }
 
@@ -137,6 +162,23 @@ pub(super) fn device_number(encoded: u32) -> u64 {
 
 pub(super) fn ino(number: INodeNo) -> Ino {
     Ino(number.0)
+}
+
+pub(super) fn caller(request: &Request) -> Caller {
+    Caller {
+        uid: request.uid(),
+        gid: request.gid(),
+        pid: request.pid(),
+    }
+}
+
+pub(super) fn handle(number: FileHandle) -> HandleId {
+    HandleId(number.0)
+}
+
+/// Attribute names are text in every namespace that is stored.
+pub(super) fn text(name: &OsStr) -> Result<&str, FsError> {
+    name.to_str().ok_or(rustix::io::Errno::OPNOTSUPP.into())
 }
 
 #[cfg(test)]

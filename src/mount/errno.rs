@@ -21,6 +21,7 @@ pub(super) fn errno(error: &FsError) -> Errno {
         FsError::Xattr(XattrError::Namespace) => Errno::EOPNOTSUPP,
         FsError::Xattr(XattrError::TooLong) => Errno::ERANGE,
         FsError::TooLarge(_) => Errno::EFBIG,
+        FsError::OnceRecorded { error, .. } => errno(error),
         FsError::Errno(errno) => Errno::from_i32(errno.raw_os_error()),
     }
 }

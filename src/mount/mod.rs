@@ -4,8 +4,11 @@ mod adapter;
 mod attach;
 mod convert;
 mod errno;
+mod listing;
 mod live;
+mod negotiate;
 mod pool;
+mod reply;
 mod session;
 mod tuning;
 

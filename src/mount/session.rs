@@ -1,8 +1,8 @@
 //! A mount from its beginning to its end.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -56,9 +56,11 @@ impl Plan {
         let filesystem = Arc::new(filesystem);
         // Signals that come from here on end the mount, not the process.
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(MountError::Session)?;
-        let adapter = Adapter::new(filesystem.clone()).map_err(MountError::Session)?;
+        let notifier = Arc::new(OnceLock::new());
+        let adapter =
+            Adapter::new(filesystem.clone(), notifier.clone()).map_err(MountError::Session)?;
         let connection = attach::attach(backing, &mountpoint, &options)?;
-        let started = start(adapter, connection).inspect_err(|_| {
+        let started = start(adapter, connection, &notifier).inspect_err(|_| {
             let _ = attach::detach(&mountpoint, true);
         })?;
         if let Some(device) = attach::device_of(&mountpoint) {
@@ -94,6 +96,7 @@ impl Plan {
 fn start(
     adapter: Adapter,
     connection: std::os::fd::OwnedFd,
+    notifier: &OnceLock<Notifier>,
 ) -> Result<BackgroundSession, MountError> {
     let mut config = Config::default();
     config.n_threads = Some(sys::worker_count());
@@ -101,6 +104,8 @@ fn start(
     // The kernel decides who may use the mount (`attach`).
     let session = Session::from_fd(adapter, connection, SessionACL::All, config)
         .map_err(MountError::Session)?;
+    // Nobody else sets it.
+    let _ = notifier.set(session.notifier());
     session.spawn().map_err(MountError::Session)
 }
 

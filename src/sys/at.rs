@@ -6,9 +6,10 @@ use std::path::Path;
 
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat,
-    chownat, futimens, linkat, mkdirat, mknodat, openat, readlinkat, renameat_with, statat,
-    symlinkat, unlinkat, utimensat,
+    chownat, fcntl_getfl, fcntl_setfl, futimens, linkat, mkdirat, mknodat, openat, readlinkat,
+    renameat_with, statat, symlinkat, unlinkat, utimensat,
 };
+use rustix::io::Errno;
 
 use super::proc_path;
 
@@ -92,6 +93,19 @@ pub fn reopen(node: impl AsFd, access: Access) -> io::Result<OwnedFd> {
 pub fn reopen_directory(node: impl AsFd) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat(node, ".", flags, Mode::empty())?)
+}
+
+/// Lets reading from `opened` leave its access time alone, where the file is this process's own or it
+/// may act as every owner; elsewhere the mount that it is on decides.
+///
+/// # Errors
+/// Those of `fcntl(2)`.
+pub fn keep_access_time(opened: impl AsFd) -> io::Result<()> {
+    let flags = fcntl_getfl(&opened)?;
+    match fcntl_setfl(&opened, flags | OFlags::NOATIME) {
+        Err(Errno::PERM) => Ok(()),
+        other => Ok(other?),
+    }
 }
 
 /// Creates the regular file `name`, which must not exist, open to read and write.

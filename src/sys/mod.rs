@@ -11,10 +11,10 @@ mod process;
 mod xattr;
 
 pub use at::{
-    Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file, link,
-    make_directory, make_node, make_symlink, open_directory_path, open_node, open_node_path,
-    read_link, remove_directory, rename, reopen, reopen_directory, restore_times, stat, stat_at,
-    statfs, unlink,
+    Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file,
+    keep_access_time, link, make_directory, make_node, make_symlink, open_directory_path,
+    open_node, open_node_path, read_link, remove_directory, rename, reopen, reopen_directory,
+    restore_times, stat, stat_at, statfs, unlink,
 };
 pub use identity::{Identity, Impersonated, act_for, impersonate, impersonates, own_identity};
 pub use io::{

@@ -17,5 +17,6 @@ mod metadata;
 mod mount_helper;
 mod names;
 mod policy_mount;
+mod posix;
 mod tools;
 mod unprivileged;
