@@ -113,6 +113,7 @@ impl LockedVolume {
             keys,
             options: Options {
                 read_only: true,
+                access_times: false,
                 strict_audit: false,
                 descriptors: options.descriptors,
                 offline_grace: Duration::ZERO,
