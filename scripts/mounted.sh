@@ -13,7 +13,7 @@ mkdir -p "$dir/plain" "$dir/sbin"
 ln -s "$kmsfs" "$dir/sbin/mount.fuse.kmsfs"
 mount --bind "$dir/sbin" "$(realpath /sbin)"
 (umask 077 && head -c 24 /dev/urandom | base64 >"$dir/passphrase")
-export KMSFS_HOME=$dir/home KMSFS_PASSFILE=$dir/passphrase
+export KMSFS=$kmsfs KMSFS_HOME=$dir/home KMSFS_PASSFILE=$dir/passphrase
 
 "$kmsfs" init "$dir/vault" --policy everyone
 "$kmsfs" mount "$dir/vault" "$dir/plain" -o allow_other

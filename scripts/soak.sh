@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The long loads, each on a fresh mount of the release build: what scripts/test.sh puts on it for seconds,
+# here at full length. As root, or as a user with sudo. Exit status 0 means that every step passed. Logs are
+# in target/soak-logs.
+#
+#   scripts/soak.sh            everything, an hour and more
+#   scripts/soak.sh STEP...    only these steps: their names are in the summary
+set -euo pipefail
+umask 022
+cd "$(dirname "$0")/.."
+# shellcheck source=scripts/lib.sh
+source scripts/lib.sh
+only=" $* "
+logs=soak-logs
+# shellcheck source=scripts/steps.sh
+source scripts/steps.sh
+
+install_build_and_fuse
+install_missing python3=python3 setpriv=util-linux
+
+say "Running"
+step release 1800 cargo build --locked --release
+
+for profile in everything small blocks large mapped holes; do load "fsx-$profile" 3600 long; done
+load ranges 3600 long
+load fio 1800 long
+load stress-ng 900 long
+load dbench 600 long
+load git 900 long
+load sqlite 900 long
+load postgresql 1200 long
+load many-files 3600 long
+load tree 5400 long
+
+finish "loads"
