@@ -409,6 +409,8 @@ impl Names {
     fn add(&mut self, link: Link) {
         let known = |old: &Link| old.parent.ino == link.parent.ino && old.name == link.name;
         if !self.links.iter().any(known) {
+            // Nearly every inode has one name: a vector that grows by itself makes room for four.
+            self.links.reserve_exact(1);
             self.links.push(link);
         }
         // A name is enough to find it again: the root alone stays pinned, and has no name.

@@ -54,6 +54,7 @@ impl Plan {
             options,
         } = self;
         let filesystem = Arc::new(filesystem);
+        sys::obey_quotas().map_err(MountError::Session)?;
         // Signals that come from here on end the mount, not the process.
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(MountError::Session)?;
         let notifier = Arc::new(OnceLock::new());

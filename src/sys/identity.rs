@@ -9,7 +9,7 @@ use std::marker::PhantomData;
 use std::sync::OnceLock;
 
 use rustix::process::{getegid, geteuid};
-use rustix::thread::{CapabilitySets, capabilities, set_capabilities};
+use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// The user and group that a new file belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +51,18 @@ pub fn act_for(identity: Identity) -> io::Result<()> {
     // A second call with another identity keeps the first: one process works for one home.
     let _ = ACTING_FOR.set(identity);
     Ok(())
+}
+
+/// Gives up the right to exceed quotas and to use space reserved for root (`CAP_SYS_RESOURCE`): this
+/// thread, and those it starts from now on. A file's owner is then limited as on a local filesystem,
+/// whoever the process works as.
+///
+/// # Errors
+/// When the thread's capabilities cannot be read or set.
+pub fn obey_quotas() -> io::Result<()> {
+    let mut sets = capabilities(None)?;
+    sets.effective.remove(CapabilitySet::SYS_RESOURCE);
+    Ok(set_capabilities(None, sets)?)
 }
 
 /// While it lives, the thread creates files as someone else. Not `Send`: it is about this thread.

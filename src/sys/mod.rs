@@ -16,7 +16,9 @@ pub use at::{
     open_node, open_node_path, read_link, remove_directory, rename, reopen, reopen_directory,
     restore_times, stat, stat_at, statfs, unlink,
 };
-pub use identity::{Identity, Impersonated, act_for, impersonate, impersonates, own_identity};
+pub use identity::{
+    Identity, Impersonated, act_for, impersonate, impersonates, obey_quotas, own_identity,
+};
 pub use io::{
     Allocate, allocate, next_data, read_at, read_up_to, sync_data, sync_directory, sync_filesystem,
     truncate, write_at,

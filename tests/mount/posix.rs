@@ -132,6 +132,35 @@ fn reading_updates_access_times_unless_the_mount_says_noatime() {
     assert_eq!(after_writing, "978307200\n");
 }
 
+#[test]
+fn quotas_and_reserved_space_bind_the_daemon_on_behalf_of_users() {
+    const CAP_SYS_RESOURCE: u32 = 24;
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    let tasks = format!("/proc/{}/task", mount.daemon().as_raw_nonzero());
+    let mut workers = 0;
+    for task in fs::read_dir(tasks).unwrap() {
+        let task = task.unwrap().path();
+        let name = fs::read_to_string(task.join("comm")).unwrap();
+        if !name.starts_with("fuser") && !name.starts_with("kmsfs-slow") {
+            continue;
+        }
+        let status = fs::read_to_string(task.join("status")).unwrap();
+        let effective = status
+            .lines()
+            .find_map(|line| line.strip_prefix("CapEff:"))
+            .unwrap();
+        let effective = u64::from_str_radix(effective.trim(), 16).unwrap();
+        assert_eq!(effective >> CAP_SYS_RESOURCE & 1, 0, "{name}");
+        workers += 1;
+    }
+    assert!(
+        workers > 8,
+        "{workers} threads that serve requests were found"
+    );
+}
+
 /// Runs a script that checks for itself.
 fn on_a_mount(script: &str) {
     let home = Home::new();
