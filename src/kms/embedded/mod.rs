@@ -283,7 +283,9 @@ impl Embedded {
     fn find_by_id(&self, place: &Place, text: &str) -> Result<Arc<Key>, KmsError> {
         match place.parse_key_name(text)? {
             KeyName::Id(_) => self.find(place, text).map(|named| named.key),
-            KeyName::Alias(_) => Err(KmsError::NotFound(format!("Invalid keyId '{text}'"))),
+            KeyName::Alias(_) => Err(KmsError::InvalidArn(
+                "Key Aliases are not supported for this operation.".to_owned(),
+            )),
         }
     }
 }

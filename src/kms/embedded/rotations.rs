@@ -52,8 +52,10 @@ impl Embedded {
             ..Facts::default()
         };
         let allowed = self.authorize(trail, "kms:EnableKeyRotation", Target::Key(&key), facts)?;
-        check_rotates_itself(&key)?;
+        check_own_material(&key)?;
         key.check_state(trail.demand())?;
+        check_rotates(&key)?;
+        check_not_replica(&key)?;
         // A period that stays goes on from when it began; another one begins anew.
         let next = match key.rotation {
             Some(rotation) if rotation.period_days == period_days => rotation.next,
@@ -74,8 +76,10 @@ impl Embedded {
         let key = self.find_by_id(trail.place(), &request.key_id)?;
         let target = Target::Key(&key);
         let allowed = self.authorize(trail, "kms:DisableKeyRotation", target, Facts::default())?;
-        check_rotates_itself(&key)?;
+        check_own_material(&key)?;
         key.check_state(trail.demand())?;
+        // Of a key whose spec does not rotate it is off already.
+        check_not_replica(&key)?;
         let change = Change::write(self, store, set_rotation(&key, None))?;
         Ok(Done::change(&allowed, change, Empty {}))
     }
@@ -119,8 +123,8 @@ impl Embedded {
         let key = self.find_by_id(trail.place(), &request.key_id)?;
         let target = Target::Key(&key);
         let allowed = self.authorize(trail, "kms:RotateKeyOnDemand", target, Facts::default())?;
-        check_rotates(&key)?;
         key.usable(&allowed)?;
+        check_rotates(&key)?;
         check_not_replica(&key)?;
         let on_demand = RotationType::OnDemand;
         let rotations = key
@@ -139,10 +143,10 @@ impl Embedded {
             Origin::External => self.rotate_imported(&key, self.now())?,
             _ => self.rotate(&key, on_demand)?,
         };
-        trail.response("keyId", key.id.to_string());
+        trail.response("keyId", key.arn.clone());
         let change = Change::write(self, store, writes)?;
         let response = RotateKeyOnDemandResponse {
-            key_id: key.id.to_string(),
+            key_id: key.arn.clone(),
         };
         Ok(Done::change(&allowed, change, response))
     }
@@ -215,24 +219,22 @@ fn check_rotates(key: &Key) -> Result<(), KmsError> {
     if key.spec.is_symmetric_encryption() {
         return Ok(());
     }
-    Err(KmsError::Unsupported(format!(
-        "{} key spec is {} which is not valid for this operation.",
-        key.arn, key.spec
-    )))
+    // AWS gives no message.
+    Err(KmsError::Unsupported(String::new()))
 }
 
-/// What is imported is also rotated by its importer; replicas rotate with their primary.
-fn check_rotates_itself(key: &Key) -> Result<(), KmsError> {
+/// What is imported is also rotated by its importer.
+fn check_own_material(key: &Key) -> Result<(), KmsError> {
     if key.origin != Origin::AwsKms {
         return Err(KmsError::Unsupported(format!(
             "{} origin is {} which is not valid for this operation.",
             key.arn, key.origin
         )));
     }
-    check_rotates(key)?;
-    check_not_replica(key)
+    Ok(())
 }
 
+/// Replicas rotate with their primary.
 fn check_not_replica(key: &Key) -> Result<(), KmsError> {
     if key.multi_region_type() == Some(MultiRegionKeyType::Replica) {
         return Err(KmsError::Unsupported(format!(

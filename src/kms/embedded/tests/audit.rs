@@ -86,7 +86,7 @@ fn refusals_and_failures_are_recorded_with_their_error() {
     assert_eq!(record["userIdentity"]["userName"], "eve");
 
     let absent = DisableKeyRequest {
-        key_id: "alias/absent".to_owned(),
+        key_id: "absent".to_owned(),
     };
     fixture
         .service()

@@ -123,7 +123,9 @@ fn switching_takes_no_alias() {
     };
     assert_eq!(
         fixture.service().disable_key(&fixture.admin, &request),
-        Err(KmsError::NotFound("Invalid keyId 'alias/x'".to_owned()))
+        Err(KmsError::InvalidArn(
+            "Key Aliases are not supported for this operation.".to_owned()
+        ))
     );
 }
 

@@ -42,7 +42,7 @@ fn a_rotated_key_still_opens_what_it_encrypted_before() {
                 .unwrap()
                 .ciphertext_blob,
         );
-        assert_eq!(rotate(&fixture, &key_id).unwrap(), key_id);
+        assert_eq!(rotate(&fixture, &key_id).unwrap(), Fixture::arn(&key_id));
     }
     fixture.reopen();
     let mut materials = Vec::new();
