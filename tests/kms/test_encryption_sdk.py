@@ -1,6 +1,7 @@
 """The AWS Encryption SDK for Python as a client, with the keyrings of the material providers library."""
 
 import aws_encryption_sdk
+import botocore.session
 import pytest
 from aws_cryptographic_material_providers.mpl import AwsCryptographicMaterialProviders
 from aws_cryptographic_material_providers.mpl.config import MaterialProvidersConfig
@@ -12,11 +13,11 @@ from aws_cryptographic_material_providers.mpl.models import (
     CreateAwsKmsRsaKeyringInput,
     DiscoveryFilter,
 )
-from aws_cryptographic_material_providers.mpl.references import ClientSupplier
+from aws_cryptographic_material_providers.mpl.references import IClientSupplier
 from aws_encryption_sdk import CommitmentPolicy
 from aws_encryption_sdk.identifiers import AlgorithmSuite
 from cryptography.hazmat.primitives import serialization
-from server import ACCOUNT
+from server import ACCOUNT, REGION
 from test_multi_region import ready
 
 DATA = bytes(range(256)) * 500
@@ -92,7 +93,7 @@ def test_a_discovery_keyring_finds_the_key(sdk, providers, kms, key):
     sealed, _ = sdk.encrypt(source=b"x", keyring=keyring(providers, kms, key))
     found = providers.create_aws_kms_discovery_keyring(
         CreateAwsKmsDiscoveryKeyringInput(
-            kms_client=kms, discovery_filter=DiscoveryFilter([ACCOUNT], "aws")
+            kms_client=kms, discovery_filter=DiscoveryFilter(account_ids=[ACCOUNT], partition="aws")
         )
     )
     assert sdk.decrypt(source=sealed, keyring=found)[0] == b"x"
@@ -102,8 +103,8 @@ def test_each_key_of_a_multi_keyring_opens_the_message(sdk, providers, kms, key)
     other = kms.create_key()["KeyMetadata"]
 
     # By default the library makes clients of its own, for AWS itself.
-    class Clients(ClientSupplier):
-        def get_client(self, params):
+    class Clients(IClientSupplier):
+        def get_client(self, param):
             return kms
 
     both = providers.create_aws_kms_multi_keyring(
@@ -154,15 +155,25 @@ def test_an_rsa_keyring_encrypts_with_the_public_key_alone(sdk, providers, kms):
     assert sdk.decrypt(source=sealed, keyring=ring)[0] == DATA
 
 
-def test_data_keys_can_be_cached(sdk, providers, kms, key):
-    # The legacy master key providers and their cache, which older programs still use.
+def test_data_keys_can_be_cached(sdk, kms, key, server, admin):
+    # The master key providers of older programs. They make clients of their own, from a session.
+    session = botocore.session.Session()
+    session.set_credentials(admin.access_key, admin.secret_key)
+    session.get_component("config_store").set_config_variable("region", REGION)
+    real = session.create_client
+
+    def create_client(*arguments, **more):
+        return real(*arguments, **(more | {"endpoint_url": server.url}))
+
+    session.create_client = create_client
     provider = aws_encryption_sdk.StrictAwsKmsMasterKeyProvider(
-        key_ids=[key["Arn"]], botocore_session=None
+        key_ids=[key["Arn"]], botocore_session=session
     )
-    provider._regional_clients[key["Arn"].split(":")[3]] = kms
-    cache = aws_encryption_sdk.LocalCryptoMaterialsCache(10)
     manager = aws_encryption_sdk.CachingCryptoMaterialsManager(
-        master_key_provider=provider, cache=cache, max_age=60.0, max_messages_encrypted=5
+        master_key_provider=provider,
+        cache=aws_encryption_sdk.LocalCryptoMaterialsCache(10),
+        max_age=60.0,
+        max_messages_encrypted=5,
     )
     for _ in range(7):
         sealed, _ = sdk.encrypt(source=b"x", materials_manager=manager)

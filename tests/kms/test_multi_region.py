@@ -44,7 +44,11 @@ def test_an_alias_belongs_to_its_region(kms, there, key, alias):
 
 def test_a_ciphertext_does_not_open_in_another_region(kms, there, key):
     blob = kms.encrypt(KeyId=key["KeyId"], Plaintext=b"x")["CiphertextBlob"]
-    with refused("InvalidCiphertextException"):
+    message = (
+        "The ciphertext refers to a customer master key that does not exist, does not exist in this "
+        "region, or you are not allowed to access."
+    )
+    with refused("AccessDeniedException", message):
         there.decrypt(CiphertextBlob=blob)
 
 

@@ -105,7 +105,7 @@ def test_a_malformed_policy_is_refused_and_changes_nothing(raw, kms, key, policy
 def test_a_key_has_the_policy_default_only(kms, key):
     with refused("NotFoundException"):
         kms.get_key_policy(KeyId=key["KeyId"], PolicyName="other")
-    with refused("ValidationException"):
+    with refused("NotFoundException", "No such policy exists"):
         kms.put_key_policy(KeyId=key["KeyId"], PolicyName="other", Policy=key_policy())
 
 

@@ -220,7 +220,12 @@ pub(crate) struct Mount<'h> {
     pub(crate) point: PathBuf,
 }
 
-impl Mount<'_> {
+impl<'h> Mount<'h> {
+    /// What was mounted at `point`.
+    pub(crate) fn at(home: &'h Home, point: PathBuf) -> Self {
+        Self { home, point }
+    }
+
     /// A path in the mount.
     pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.point.join(name)

@@ -11,6 +11,7 @@ mod common;
 mod fsck;
 mod golden;
 mod integrity;
+mod key_service;
 mod keys_cli;
 mod kill;
 mod metadata;
