@@ -22,13 +22,14 @@ use crate::fs::{Change, FileSystem, Ino};
 use crate::sys;
 
 use super::convert::{
-    absent, allocation, caller, device_number, file_attr, file_type, handle, ino, new_time,
-    open_flags, rename_mode, text, xattr_create,
+    allocation, caller, device_number, file_attr, file_type, handle, ino, new_time, open_flags,
+    rename_mode, text, xattr_create,
 };
-use super::errno::errno;
 use super::listing::list_with_attributes;
 use super::negotiate::negotiate;
-use super::reply::{Desk, GENERATION, TTL, done, found};
+use super::reply::{
+    Desk, GENERATION, done, forget_mode, found, found_or_absent, or_absent, told, ttl,
+};
 
 thread_local! {
     /// Plaintext on its way into a reply.
@@ -72,13 +73,20 @@ impl Filesystem for Adapter {
         let find: fn(&FileSystem, Ino) -> _ = match name.as_bytes() {
             b"." => FileSystem::lookup_number,
             b".." => FileSystem::lookup_parent,
+            name if self.desk.lookups_may_wait() => {
+                let name = name.to_owned();
+                return self.desk.serve_keyed(
+                    "lookup",
+                    reply,
+                    move |fs| or_absent(fs.lookup(ino(parent), &name)),
+                    found_or_absent,
+                );
+            }
             name => {
-                return match self.desk.serve("lookup", |fs| fs.lookup(ino(parent), name)) {
-                    // The kernel remembers that, too.
-                    Err(error) if i32::from(errno(&error)) == libc::ENOENT => {
-                        reply.entry(&TTL, &absent(), GENERATION);
-                    }
-                    result => self.desk.entry(reply, result),
+                let lookup = |fs: &FileSystem| or_absent(fs.lookup(ino(parent), name));
+                return match self.desk.serve("lookup", lookup) {
+                    Ok(attr) => found_or_absent(self.desk.filesystem(), reply, attr),
+                    Err(error) => self.desk.fail(reply, error),
                 };
             }
         };
@@ -92,8 +100,14 @@ impl Filesystem for Adapter {
         self.desk.filesystem().forget(ino(number), nlookup);
     }
 
-    fn getattr(&self, _: &Request, number: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
-        let attr = self.desk.serve("getattr", |fs| fs.get_attr(ino(number)));
+    fn getattr(&self, _: &Request, number: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
+        let attr = self.desk.serve("getattr", |fs| {
+            // With a handle it is no fstat(2): the kernel asks before it takes a write into its cache.
+            if fh.is_some() {
+                fs.refuse_if_cut_off()?;
+            }
+            fs.get_attr(ino(number))
+        });
         self.desk.attr(reply, attr);
     }
 
@@ -123,9 +137,14 @@ impl Filesystem for Adapter {
             accessed: atime.map(new_time),
             modified: mtime.map(new_time),
         };
-        let attr = self.desk.serve("setattr", |fs| {
-            fs.set_attr(caller(request), ino(number), &change)
-        });
+        let caller = caller(request);
+        if change.size.is_some() {
+            let set = move |fs: &FileSystem| fs.set_attr(caller, ino(number), &change);
+            return self.desk.serve_keyed("setattr", reply, set, told);
+        }
+        let attr = self
+            .desk
+            .serve("setattr", |fs| fs.set_attr(caller, ino(number), &change));
         self.desk.attr(reply, attr);
     }
 
@@ -150,11 +169,12 @@ impl Filesystem for Adapter {
             mode,
             device: device_number(rdev),
         };
-        self.desk.entry(
+        let (caller, name) = (caller(request), name.as_bytes().to_owned());
+        self.desk.serve_keyed(
+            "mknod",
             reply,
-            self.desk.serve("mknod", |fs| {
-                fs.make_node(caller(request), ino(parent), name.as_bytes(), node, umask)
-            }),
+            move |fs| fs.make_node(caller, ino(parent), &name, node, umask),
+            found,
         );
     }
 
@@ -248,21 +268,22 @@ impl Filesystem for Adapter {
 
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let flags = open_flags(flags.0);
-        match self
-            .desk
-            .serve("open", |fs| fs.open(caller(request), ino(number), flags))
-        {
-            Ok(opened) => {
-                self.desk.forget_mode(number, opened.set_ids);
+        let (caller, notifier) = (caller(request), self.desk.notifier());
+        let shared = self.open_reply_flags();
+        self.desk.serve_keyed(
+            "open",
+            reply,
+            move |fs| fs.open(caller, ino(number), flags),
+            move |_, reply: ReplyOpen, opened| {
+                forget_mode(&notifier, number, opened.set_ids);
                 let flags = if opened.uncached {
                     FopenFlags::FOPEN_DIRECT_IO
                 } else {
-                    self.open_reply_flags()
+                    shared
                 };
                 reply.opened(FileHandle(opened.handle.0), flags);
-            }
-            Err(error) => self.desk.fail(reply, error),
-        }
+            },
+        );
     }
 
     fn read(
@@ -278,6 +299,7 @@ impl Filesystem for Adapter {
     ) {
         PLAINTEXT.with_borrow_mut(|plaintext| {
             match self.desk.serve("read", |fs| {
+                fs.refuse_if_cut_off()?;
                 fs.read(handle(fh), offset, size as usize, plaintext)
             }) {
                 Ok(()) => reply.data(plaintext),
@@ -302,10 +324,14 @@ impl Filesystem for Adapter {
         let killer = flags
             .contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID)
             .then(|| caller(request));
-        match self
-            .desk
-            .serve("write", |fs| fs.write(handle(fh), offset, data, killer))
-        {
+        // What comes from the kernel's cache was taken from a program when it was allowed to write.
+        let cached = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        match self.desk.serve("write", |fs| {
+            if !cached {
+                fs.refuse_if_cut_off()?;
+            }
+            fs.write(handle(fh), offset, data, killer)
+        }) {
             Ok(set_ids) => {
                 self.desk.forget_mode(number, set_ids);
                 reply.written(data.len() as u32);
@@ -379,7 +405,9 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectoryPlus,
     ) {
         let listed = self.desk.serve("readdirplus", |fs| {
-            list_with_attributes(fs, ino(number), handle(fh), offset, &mut reply)
+            let names_only = self.desk.lookups_may_wait();
+            let directory = ino(number);
+            list_with_attributes(fs, directory, handle(fh), offset, names_only, &mut reply)
         });
         match listed {
             Ok(()) => reply.ok(),
@@ -475,19 +503,17 @@ impl Filesystem for Adapter {
         _flags: i32,
         reply: ReplyCreate,
     ) {
-        let created = self.desk.serve("create", |fs| {
-            fs.create(caller(request), ino(parent), name.as_bytes(), mode, umask)
-        });
-        match created {
-            Ok((attr, opened)) => reply.created(
-                &TTL,
-                &file_attr(&attr),
-                GENERATION,
-                FileHandle(opened.0),
-                self.open_reply_flags(),
-            ),
-            Err(error) => self.desk.fail(reply, error),
-        }
+        let (caller, name) = (caller(request), name.as_bytes().to_owned());
+        let flags = self.open_reply_flags();
+        self.desk.serve_keyed(
+            "create",
+            reply,
+            move |fs| fs.create(caller, ino(parent), &name, mode, umask),
+            move |fs, reply: ReplyCreate, (attr, opened)| {
+                let (ttl, attr) = (ttl(fs), file_attr(&attr));
+                reply.created(&ttl, &attr, GENERATION, FileHandle(opened.0), flags);
+            },
+        );
     }
 
     fn getlk(

@@ -9,20 +9,23 @@ use fuser::{INodeNo, ReplyDirectoryPlus};
 use crate::fs::{FileSystem, FsError, HandleId, Ino, Listed};
 
 use super::convert::{absent, file_attr, file_type};
-use super::reply::{GENERATION, TTL};
+use super::reply::{GENERATION, ttl};
 
-/// Fills `reply` with entries and their attributes, each of which counts as a lookup.
+/// Fills `reply` with entries and their attributes, each of which counts as a lookup; with
+/// `names_only` the kernel looks them up itself.
 pub(super) fn list_with_attributes(
     filesystem: &FileSystem,
     directory: Ino,
     handle: HandleId,
     offset: u64,
+    names_only: bool,
     reply: &mut ReplyDirectoryPlus,
 ) -> Result<(), FsError> {
     filesystem.list(handle, offset, |item| {
         // The kernel looks at no more than the name and number of `.` and `..`.
         let looked_up = match item.name {
             b"." | b".." => None,
+            _ if names_only => None,
             // An entry that cannot be looked up is listed all the same.
             name => filesystem.lookup(directory, name).ok(),
         };
@@ -34,7 +37,7 @@ pub(super) fn list_with_attributes(
             INodeNo(attr.ino.0),
             item.next,
             name,
-            &TTL,
+            &ttl(filesystem),
             &file_attr(&attr),
             GENERATION,
         );

@@ -8,9 +8,6 @@ use parking_lot::Mutex;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// Waiting is what the jobs do: more threads than processors.
-const THREADS: usize = 8;
-
 /// A fixed number of threads and a queue. Dropping it waits until the queue is done.
 pub(super) struct Pool {
     jobs: Option<Sender<Job>>,
@@ -18,14 +15,16 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn start() -> std::io::Result<Self> {
+    /// Starts `threads` threads called `name`. Waiting is what the jobs do: more threads than
+    /// processors.
+    pub(super) fn start(name: &str, threads: usize) -> std::io::Result<Self> {
         let (jobs, queue) = channel::<Job>();
         let queue = Arc::new(Mutex::new(queue));
-        let threads = (0..THREADS)
+        let threads = (0..threads)
             .map(|number| {
                 let queue = queue.clone();
                 std::thread::Builder::new()
-                    .name(format!("kmsfs-slow-{number}"))
+                    .name(format!("kmsfs-{name}-{number}"))
                     .spawn(move || work(&queue))
             })
             .collect::<Result<_, _>>()?;

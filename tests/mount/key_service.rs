@@ -221,10 +221,7 @@ fn files_come_back_and_a_disabled_key_opens_none(service: &Service, way: &Way) {
     within(TAKES_EFFECT, "the next open is refused", || {
         open(&mount.path("file 1")) == Some(Errno::ACCESS)
     });
-    assert_eq!(
-        errno(File::create(mount.path("new"))),
-        Some(Errno::ACCESS)
-    );
+    assert_eq!(errno(File::create(mount.path("new"))), Some(Errno::ACCESS));
     service.home.run(["key", "enable", &key]);
     within(TAKES_EFFECT, "and then allowed", || {
         open(&mount.path("file 1")).is_none()
@@ -242,7 +239,12 @@ fn files_come_back_and_a_disabled_key_opens_none(service: &Service, way: &Way) {
         record["eventName"] == "Decrypt" && record["userIdentity"]["arn"] == ANN.arn()
     };
     assert!(records.iter().any(|record| by_ann(&record)));
-    service.home.kmsfs().args(["audit", "verify"]).assert().code(0);
+    service
+        .home
+        .kmsfs()
+        .args(["audit", "verify"])
+        .assert()
+        .code(0);
 }
 
 #[test]
