@@ -21,6 +21,7 @@ install_missing python3=python3 setpriv=util-linux
 say "Running"
 step release 1800 cargo build --locked --release
 
+step kms-kills 1800 env KMSFS="$target/release/kmsfs" KMSFS_KILLS=100 scripts/kms.sh -k kills
 for profile in everything small blocks large mapped holes; do load "fsx-$profile" 3600 long; done
 load ranges 3600 long
 load fio 1800 long

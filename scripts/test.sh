@@ -53,6 +53,7 @@ if ((EUID != 0)); then
 fi
 step mounts 900 env TMPDIR="$work" "${runner[@]}" cargo test --locked --no-fail-fast --test '*'
 step release 900 cargo build --locked --release
+step kms 300 env KMSFS="$target/release/kmsfs" scripts/kms.sh
 
 # -s is another filesystem, for the EXDEV cases. The EROFS cases remount the mount read-only, which
 # the kernel refuses once an earlier case has left a removed file open: they come on their own.
