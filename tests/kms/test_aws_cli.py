@@ -50,7 +50,7 @@ def cli_key(aws):
 def test_the_cli_manages_keys(aws, cli_key):
     assert aws("describe-key", "--key-id", cli_key["Arn"])["KeyMetadata"]["KeyId"] == cli_key["KeyId"]
     aws("disable-key", "--key-id", cli_key["KeyId"])
-    error = aws("encrypt", "--key-id", cli_key["KeyId"], "--plaintext", "eA==", fails=True)
+    error = aws("encrypt", "--key-id", cli_key["KeyId"], "--plaintext", "x", fails=True)
     assert "(DisabledException)" in error
     aws("enable-key", "--key-id", cli_key["KeyId"])
     assert cli_key["KeyId"] in json.dumps(aws("list-keys"))
@@ -105,16 +105,20 @@ def test_the_cli_manages_policies_and_grants(aws, cli_key, user):
 def test_the_cli_signs_and_makes_macs(aws):
     key = aws("create-key", "--key-spec", "ECC_NIST_P256", "--key-usage", "SIGN_VERIFY")
     key = key["KeyMetadata"]["KeyId"]
-    signed = aws("sign", "--key-id", key, "--message", "bQ==", "--signing-algorithm", "ECDSA_SHA_256")
-    verified = aws("verify", "--key-id", key, "--message", "bQ==", "--signing-algorithm",
-                   "ECDSA_SHA_256", "--signature", signed["Signature"])
+    (aws.directory / "message").write_bytes(b"m")
+    message = ("--message", "fileb://message")
+    signed = aws("sign", "--key-id", key, *message, "--signing-algorithm", "ECDSA_SHA_256")
+    (aws.directory / "signature").write_bytes(base64.b64decode(signed["Signature"]))
+    verified = aws("verify", "--key-id", key, *message, "--signing-algorithm", "ECDSA_SHA_256",
+                   "--signature", "fileb://signature")
     assert verified["SignatureValid"] is True
     assert aws("get-public-key", "--key-id", key)["KeySpec"] == "ECC_NIST_P256"
     key = aws("create-key", "--key-spec", "HMAC_256", "--key-usage", "GENERATE_VERIFY_MAC")
     key = key["KeyMetadata"]["KeyId"]
-    made = aws("generate-mac", "--key-id", key, "--message", "bQ==", "--mac-algorithm", "HMAC_SHA_256")
-    checked = aws("verify-mac", "--key-id", key, "--message", "bQ==", "--mac-algorithm",
-                  "HMAC_SHA_256", "--mac", made["Mac"])
+    made = aws("generate-mac", "--key-id", key, *message, "--mac-algorithm", "HMAC_SHA_256")
+    (aws.directory / "mac").write_bytes(base64.b64decode(made["Mac"]))
+    checked = aws("verify-mac", "--key-id", key, *message, "--mac-algorithm", "HMAC_SHA_256",
+                  "--mac", "fileb://mac")
     assert checked["MacValid"] is True
 
 
