@@ -4,6 +4,7 @@
 //! Volume and home lie on tmpfs where there is one, so that kmsfs is measured and not the disk.
 
 use std::borrow::Cow;
+use std::env;
 use std::fs::{self, File};
 use std::hint::black_box;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,6 +21,9 @@ use kmsfs::crypto::derive::{FileKeys, VolumeKeys};
 use kmsfs::format::{
     BLOCK_LEN, BlockBinding, BlockIndex, COPY_LEN, DirectoryId, FileId, HEADER_LEN, Header,
     KeySlot, RawHeader, SEALED_BLOCK_LEN, open_block, open_name, seal_block, seal_name,
+};
+use kmsfs::kms::{
+    Caller, CreateKeyRequest, DecryptRequest, GenerateDataKeyRequest, Home, HomeSettings, Unlock,
 };
 use kmsfs::policy::{self, Context, Document, DocumentKind, Principal, Request};
 use rustix::fs::{Advice, fadvise};
@@ -41,6 +45,7 @@ fn main() {
     header(&mut criterion);
     decision(&mut criterion);
     record(&mut criterion);
+    key_service(&mut criterion);
     mount(&mut criterion);
     criterion.final_summary();
 }
@@ -188,6 +193,75 @@ fn record(criterion: &mut Criterion) {
     });
     group.finish();
     log.close().unwrap();
+}
+
+/// The embedded key service: each operation with its record in the audit log, which is written but
+/// not waited for to be on disk.
+fn key_service(criterion: &mut Criterion) {
+    let directory = workplace();
+    let home = directory.path().join("home");
+    let unlock = Unlock::KeyFile(directory.path().join("key"));
+    fs::write(directory.path().join("key"), [7; 32]).unwrap();
+    let open = || Home::open(&home, Some(&unlock)).unwrap();
+    drop(Home::create(&home, &unlock, &HomeSettings::default()).unwrap());
+
+    let mut group = criterion.benchmark_group("key service");
+    let opened = open();
+    let (service, me) = (opened.service().unwrap(), Caller::new(opened.admin()));
+    let create = || {
+        let made = service.create_key(&me, &CreateKeyRequest::default());
+        made.unwrap().key_metadata.key_id
+    };
+    let generate = GenerateDataKeyRequest {
+        key_id: create(),
+        number_of_bytes: Some(32),
+        encryption_context: [("kmsfs:volume", "v"), ("kmsfs:file", "f")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+        ..GenerateDataKeyRequest::default()
+    };
+    group.bench_function("generate a data key", |bencher| {
+        bencher.iter(|| service.generate_data_key(&me, &generate).unwrap());
+    });
+    let decrypt = DecryptRequest {
+        ciphertext_blob: service
+            .generate_data_key(&me, &generate)
+            .unwrap()
+            .ciphertext_blob,
+        encryption_context: generate.encryption_context.clone(),
+        ..DecryptRequest::default()
+    };
+    group.bench_function("decrypt a data key", |bencher| {
+        bencher.iter(|| service.decrypt(&me, &decrypt).unwrap());
+    });
+
+    if env::var_os("KMSFS_BENCH_MANY_KEYS").is_none() {
+        return;
+    }
+    for _ in 0..100_000 {
+        create();
+    }
+    drop(service);
+    let before = resident();
+    group.sample_size(10);
+    group.bench_function("open a store of 100 000 keys", |bencher| {
+        bencher.iter(|| open().service().unwrap());
+    });
+    let opened = open();
+    let service = opened.service().unwrap();
+    eprintln!(
+        "100 000 keys: {} MiB more memory",
+        (resident() - before) >> 20
+    );
+    drop(service);
+    group.finish();
+}
+
+/// Bytes of memory that this process has now.
+fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
 }
 
 fn mount(criterion: &mut Criterion) {
