@@ -23,7 +23,7 @@ use kmsfs::format::{
     KeySlot, RawHeader, SEALED_BLOCK_LEN, open_block, open_name, seal_block, seal_name,
 };
 use kmsfs::kms::{
-    Caller, CreateKeyRequest, DecryptRequest, GenerateDataKeyRequest, Home, HomeSettings, Unlock,
+    self, CreateKeyRequest, DecryptRequest, GenerateDataKeyRequest, Home, HomeSettings, Unlock,
 };
 use kmsfs::policy::{self, Context, Document, DocumentKind, Principal, Request};
 use rustix::fs::{Advice, fadvise};
@@ -207,7 +207,7 @@ fn key_service(criterion: &mut Criterion) {
 
     let mut group = criterion.benchmark_group("key service");
     let opened = open();
-    let (service, me) = (opened.service().unwrap(), Caller::new(opened.admin()));
+    let (service, me) = (opened.service().unwrap(), kms::Caller::new(opened.admin()));
     let create = || {
         let made = service.create_key(&me, &CreateKeyRequest::default());
         made.unwrap().key_metadata.key_id

@@ -164,6 +164,10 @@ pub struct Event<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     aws_region: Option<&'a str>,
     user_identity: Identity<'a>,
+    #[serde(rename = "sourceIPAddress", skip_serializing_if = "Option::is_none")]
+    source_ip_address: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<Process<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -172,6 +176,10 @@ pub struct Event<'a> {
     request_parameters: Vec<(&'static str, Value<'a>)>,
     #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
     response_elements: Vec<(&'static str, Value<'a>)>,
+    #[serde(skip_serializing_if = "Vec::is_empty", serialize_with = "as_map")]
+    additional_event_data: Vec<(&'static str, Value<'a>)>,
+    #[serde(rename = "requestID", skip_serializing_if = "Option::is_none")]
+    request_id: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_event_details: Option<Details<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -217,10 +225,14 @@ impl<'a> Event<'a> {
             event_source: source,
             aws_region: None,
             user_identity: by,
+            source_ip_address: None,
+            user_agent: None,
             process: None,
             resources: Vec::new(),
             request_parameters: Vec::new(),
             response_elements: Vec::new(),
+            additional_event_data: Vec::new(),
+            request_id: None,
             service_event_details: None,
             error_code: None,
             error_message: None,
@@ -287,6 +299,34 @@ impl<'a> Event<'a> {
     #[must_use]
     pub fn response(mut self, name: &'static str, value: impl Into<Value<'a>>) -> Self {
         self.response_elements.push((name, value.into()));
+        self
+    }
+
+    /// What is neither in the request nor in the response. Each name once.
+    #[must_use]
+    pub fn additional(mut self, name: &'static str, value: impl Into<Value<'a>>) -> Self {
+        self.additional_event_data.push((name, value.into()));
+        self
+    }
+
+    /// Where the request came from: an IP address, or who passed it on.
+    #[must_use]
+    pub fn from_address(mut self, address: impl Into<Cow<'a, str>>) -> Self {
+        self.source_ip_address = Some(address.into());
+        self
+    }
+
+    /// What the client says of itself.
+    #[must_use]
+    pub fn user_agent(mut self, agent: impl Into<Cow<'a, str>>) -> Self {
+        self.user_agent = Some(agent.into());
+        self
+    }
+
+    /// The id of the request, as its answer has it.
+    #[must_use]
+    pub fn request_id(mut self, id: impl Into<Cow<'a, str>>) -> Self {
+        self.request_id = Some(id.into());
         self
     }
 

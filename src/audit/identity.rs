@@ -43,6 +43,9 @@ pub struct Identity<'a> {
     /// The caller's name in the account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_name: Option<Cow<'a, str>>,
+    /// The access key that signed the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_key_id: Option<Cow<'a, str>>,
     /// The calling process's filesystem user id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
@@ -65,6 +68,7 @@ impl<'a> Identity<'a> {
             arn: None,
             account_id: None,
             user_name: None,
+            access_key_id: None,
             uid: None,
             gid: None,
             invoked_by: None,

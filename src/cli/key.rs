@@ -3,9 +3,10 @@
 use serde_json::json;
 
 use crate::kms::{
-    AliasListEntry, CreateAliasRequest, CreateKeyRequest, DeleteAliasRequest, DescribeKeyRequest,
-    DisableKeyRequest, EnableKeyRequest, KeyMetadata, ListAliasesRequest, ListKeysRequest,
-    RotateKeyOnDemandRequest, UpdateAliasRequest,
+    AliasListEntry, CancelKeyDeletionRequest, CreateAliasRequest, CreateKeyRequest,
+    DeleteAliasRequest, DescribeKeyRequest, DisableKeyRequest, EnableKeyRequest, KeyMetadata,
+    ListAliasesRequest, ListKeysRequest, RotateKeyOnDemandRequest, ScheduleKeyDeletionRequest,
+    UpdateAliasRequest,
 };
 use crate::policy::canned;
 
@@ -40,6 +41,24 @@ pub(super) fn run(access: &Access, arguments: KeyArgs) -> Result<Exit, CliError>
             opened
                 .service
                 .rotate_key_on_demand(&opened.caller(), &RotateKeyOnDemandRequest { key_id })?;
+            Ok(())
+        })?,
+        KeyCommand::ScheduleDeletion(arguments) => {
+            change(access, &arguments.key, |opened, key_id| {
+                let request = ScheduleKeyDeletionRequest {
+                    key_id,
+                    pending_window_in_days: Some(arguments.days),
+                };
+                let caller = opened.caller();
+                opened.service.schedule_key_deletion(&caller, &request)?;
+                Ok(())
+            })?;
+        }
+        KeyCommand::CancelDeletion(key) => change(access, &key, |opened, key_id| {
+            let request = CancelKeyDeletionRequest { key_id };
+            opened
+                .service
+                .cancel_key_deletion(&opened.caller(), &request)?;
             Ok(())
         })?,
         KeyCommand::Alias(arguments) => alias(&access.open()?, arguments.command)?,

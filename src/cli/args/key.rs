@@ -44,6 +44,13 @@ pub enum KeyCommand {
     Disable(KeyRef),
     /// Give a key new material; what the old material wrapped stays readable
     Rotate(KeyRef),
+    /// Have a key deleted when a waiting time is over
+    ///
+    /// What it encrypted cannot be read any more then, by anybody. Until then the key refuses every
+    /// use, and cancel-deletion keeps it.
+    ScheduleDeletion(DeletionArgs),
+    /// Keep a key that was to be deleted; it stays disabled until it is enabled
+    CancelDeletion(KeyRef),
     /// Manage aliases: friendly names for keys
     Alias(AliasArgs),
 }
@@ -66,6 +73,17 @@ pub struct CreateArgs {
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// A key and how long it is to wait for its deletion.
+#[derive(Args, Debug)]
+pub struct DeletionArgs {
+    /// The key.
+    #[command(flatten)]
+    pub key: KeyRef,
+    /// How many days it waits: 7 to 30
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub days: i32,
 }
 
 /// One key.

@@ -89,6 +89,7 @@ impl Embedded {
             key_id: key.key().arn.clone(),
             key_material_id: key.current().id().to_string(),
         };
+        trail.additional("keyMaterialId", sealed.key_material_id.clone());
         Ok(Done::answer(&allowed, (sealed, plaintext)))
     }
 
@@ -156,6 +157,9 @@ impl Embedded {
         check_algorithm(key.key(), algorithm, context)?;
         let opened = source.open(key, context)?;
         check_dry_run(request.dry_run)?;
+        if let Some(material) = &opened.material {
+            trail.additional("keyMaterialId", material.clone());
+        }
         let response = DecryptResponse {
             key_id: key.key().arn.clone(),
             plaintext: Plaintext::from(opened.plaintext),

@@ -35,6 +35,7 @@ pub(super) struct Trail<'a> {
     last_uses: Vec<Arc<Mutex<Option<LastUse>>>>,
     parameters: Vec<(&'static str, Value<'a>)>,
     responses: Vec<(&'static str, Value<'a>)>,
+    additional: Vec<(&'static str, Value<'a>)>,
     decision: Option<Decision>,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Trail<'a> {
             last_uses: Vec::new(),
             parameters: Vec::new(),
             responses: Vec::new(),
+            additional: Vec::new(),
             decision: None,
         }
     }
@@ -120,6 +122,11 @@ impl<'a> Trail<'a> {
         self.responses.push((name, value.into()));
     }
 
+    /// What is neither in the request nor in the response, as `CloudTrail` has it.
+    pub(super) fn additional(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
+        self.additional.push((name, value.into()));
+    }
+
     pub(super) fn allowed(&mut self, allowed: &Allowed) {
         let mut statements = allowed.statements().to_vec();
         if let Some(Decision::Allowed(earlier)) = &mut self.decision {
@@ -137,6 +144,16 @@ impl<'a> Trail<'a> {
         self.decision = Some(Decision::Denied(refusal, denied.statements));
     }
 
+    /// Who passed the request on, or the service itself.
+    fn invoker(&self) -> Option<String> {
+        if self.of_service {
+            Some("AWS Internal".to_owned())
+        } else {
+            let through = self.caller.via_kmsfs;
+            through.then(|| self.place.via_service())
+        }
+    }
+
     /// The record, for a call that succeeded or ended with `error`.
     pub(super) fn event<'e>(
         &'e self,
@@ -144,18 +161,29 @@ impl<'a> Trail<'a> {
         error: Option<&'e KmsError>,
     ) -> Event<'e> {
         let caller = self.caller;
-        let mut identity = Identity::user(&*caller.principal.arn).ids(caller.uid, None);
-        if self.of_service {
-            identity = Identity::of(IdentityKind::AwsService);
-            identity.invoked_by = Some("AWS Internal".into());
-        }
-        if caller.via_kmsfs {
-            identity.invoked_by = Some(format!("kmsfs.{}.amazonaws.com", origin.region).into());
-        }
-        if let Some(mount) = &caller.forwarded_by {
-            identity.forwarded_by = Some((&*mount.arn).into());
-        }
+        let mut identity = if self.of_service {
+            Identity::of(IdentityKind::AwsService)
+        } else {
+            Identity::user(&*caller.principal.arn).ids(caller.uid, None)
+        };
+        identity.invoked_by = self.invoker().map(Cow::from);
+        identity.access_key_id = caller.access_key_id.as_deref().map(Cow::from);
+        identity.forwarded_by = caller
+            .forwarded_by
+            .as_ref()
+            .map(|mount| (&*mount.arn).into());
         let mut event = Event::new(origin, self.operation, identity);
+        if let Some(address) = caller.source_ip {
+            event = event.from_address(address.to_string());
+        } else if let Some(service) = self.invoker() {
+            event = event.from_address(service);
+        }
+        if let Some(agent) = &caller.user_agent {
+            event = event.user_agent(&**agent);
+        }
+        if let Some(id) = &caller.request_id {
+            event = event.request_id(&**id);
+        }
         if let Some(pid) = caller.pid {
             event = event.process(Process { pid, exe: None });
         }
@@ -175,12 +203,14 @@ impl<'a> Trail<'a> {
         if let Some(id) = &caller.shared_event_id {
             event = event.shared_id(&**id);
         }
-        match error {
-            Some(error) => event = event.error(error.code(), error.message()),
-            None => {
-                for (name, value) in &self.responses {
-                    event = event.response(name, value.clone());
-                }
+        if let Some(error) = error {
+            event = event.error(error.code(), error.message());
+        } else {
+            for (name, value) in &self.responses {
+                event = event.response(name, value.clone());
+            }
+            for (name, value) in &self.additional {
+                event = event.additional(name, value.clone());
             }
         }
         if self.of_service || changes_something(self.operation) {
