@@ -250,7 +250,7 @@ fn a_request_under_way_when_the_service_ends_is_answered() {
         // Nothing changes while this is held, so the request waits.
         let held = service.changing();
         let asking = scope.spawn(|| {
-            let client = Client::new(home.path().to_owned());
+            let client = Client::new(home.path().join(SOCKET));
             let request = DisableKeyRequest {
                 key_id: made.clone(),
             };
@@ -259,6 +259,7 @@ fn a_request_under_way_when_the_service_ends_is_answered() {
         });
         // The connection holds it, and the request while it is worked on.
         while Arc::strong_count(&shared) < idle + 2 {
+            assert!(!asking.is_finished(), "the request was not taken");
             thread::yield_now();
         }
         let ending = scope.spawn(move || drop(server));
