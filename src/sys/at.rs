@@ -5,13 +5,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, Timespec, Timestamps, Uid, chmodat,
-    chownat, fcntl_getfl, fcntl_setfl, futimens, linkat, mkdirat, mknodat, openat, readlinkat,
-    renameat_with, statat, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, StatxFlags, Timespec, Timestamps, Uid,
+    chmodat, chownat, fcntl_getfl, fcntl_setfl, futimens, linkat, mkdirat, mknodat, openat,
+    readlinkat, renameat_with, statat, statx, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::proc_path;
+use super::seam::{Call, pass};
 
 /// What `fstat(2)` tells.
 pub type Stat = rustix::fs::Stat;
@@ -51,7 +52,9 @@ pub struct NewNode {
 /// Those of `open(2)`.
 pub fn open_directory_path(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(CWD, path, flags, Mode::empty())?)
+    Ok(pass(Call::Look("open"), || {
+        openat(CWD, path, flags, Mode::empty())
+    })?)
 }
 
 /// An `O_PATH` descriptor of `name` in `parent`, whatever its type.
@@ -60,7 +63,8 @@ pub fn open_directory_path(path: &Path) -> io::Result<OwnedFd> {
 /// Those of `openat(2)`.
 pub fn open_node(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(parent, name, flags, Mode::empty())?)
+    let open = || openat(&parent, name, flags, Mode::empty());
+    Ok(pass(Call::Look("open"), open)?)
 }
 
 /// A descriptor to read the regular file `name` in `parent`.
@@ -70,7 +74,8 @@ pub fn open_node(parent: impl AsFd, name: &str) -> io::Result<OwnedFd> {
 pub fn open_node_path(parent: impl AsFd, name: &str, access: Access) -> io::Result<OwnedFd> {
     // NONBLOCK: a fifo put in a file's place must not hang the caller.
     let flags = access.flags() | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    Ok(openat(parent, name, flags, Mode::empty())?)
+    let open = || openat(&parent, name, flags, Mode::empty());
+    Ok(pass(Call::Look("open"), open)?)
 }
 
 /// Opens the regular file that the `O_PATH` descriptor `node` refers to.
@@ -78,12 +83,9 @@ pub fn open_node_path(parent: impl AsFd, name: &str, access: Access) -> io::Resu
 /// # Errors
 /// Those of `open(2)`.
 pub fn reopen(node: impl AsFd, access: Access) -> io::Result<OwnedFd> {
-    Ok(openat(
-        CWD,
-        proc_path(node),
-        access.flags() | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?)
+    let flags = access.flags() | OFlags::CLOEXEC;
+    let open = || openat(CWD, proc_path(&node), flags, Mode::empty());
+    Ok(pass(Call::Look("open"), open)?)
 }
 
 /// Opens the directory that `node` refers to, for listing and as a parent.
@@ -92,7 +94,8 @@ pub fn reopen(node: impl AsFd, access: Access) -> io::Result<OwnedFd> {
 /// Those of `open(2)`.
 pub fn reopen_directory(node: impl AsFd) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(node, ".", flags, Mode::empty())?)
+    let open = || openat(&node, ".", flags, Mode::empty());
+    Ok(pass(Call::Look("open"), open)?)
 }
 
 /// Lets reading from `opened` leave its access time alone, where the file is this process's own or it
@@ -114,7 +117,9 @@ pub fn keep_access_time(opened: impl AsFd) -> io::Result<()> {
 /// Those of `openat(2)`.
 pub fn create_file(parent: impl AsFd, name: &str, mode: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(openat(parent, name, flags, Mode::from_raw_mode(mode))?)
+    let parent = parent.as_fd();
+    let create = || openat(parent, name, flags, Mode::from_raw_mode(mode));
+    Ok(pass(Call::Make { parent, name }, create)?)
 }
 
 /// Creates a directory.
@@ -122,7 +127,9 @@ pub fn create_file(parent: impl AsFd, name: &str, mode: u32) -> io::Result<Owned
 /// # Errors
 /// Those of `mkdirat(2)`.
 pub fn make_directory(parent: impl AsFd, name: &str, mode: u32) -> io::Result<()> {
-    Ok(mkdirat(parent, name, Mode::from_raw_mode(mode))?)
+    let parent = parent.as_fd();
+    let make = || mkdirat(parent, name, Mode::from_raw_mode(mode));
+    Ok(pass(Call::Make { parent, name }, make)?)
 }
 
 /// Creates a fifo, socket or device.
@@ -130,14 +137,11 @@ pub fn make_directory(parent: impl AsFd, name: &str, mode: u32) -> io::Result<()
 /// # Errors
 /// Those of `mknodat(2)`.
 pub fn make_node(parent: impl AsFd, name: &str, node: NewNode) -> io::Result<()> {
+    let parent = parent.as_fd();
     let kind = FileType::from_raw_mode(node.mode);
-    Ok(mknodat(
-        parent,
-        name,
-        kind,
-        Mode::from_raw_mode(node.mode),
-        node.device,
-    )?)
+    let mode = Mode::from_raw_mode(node.mode);
+    let make = || mknodat(parent, name, kind, mode, node.device);
+    Ok(pass(Call::Make { parent, name }, make)?)
 }
 
 /// Creates a symbolic link.
@@ -145,7 +149,9 @@ pub fn make_node(parent: impl AsFd, name: &str, node: NewNode) -> io::Result<()>
 /// # Errors
 /// Those of `symlinkat(2)`.
 pub fn make_symlink(target: &str, parent: impl AsFd, name: &str) -> io::Result<()> {
-    Ok(symlinkat(target, parent, name)?)
+    let parent = parent.as_fd();
+    let make = || symlinkat(target, parent, name);
+    Ok(pass(Call::Make { parent, name }, make)?)
 }
 
 /// The target of the symbolic link that `node` (`O_PATH`) refers to.
@@ -153,7 +159,8 @@ pub fn make_symlink(target: &str, parent: impl AsFd, name: &str) -> io::Result<(
 /// # Errors
 /// Those of `readlinkat(2)`.
 pub fn read_link(node: impl AsFd) -> io::Result<Vec<u8>> {
-    Ok(readlinkat(node, "", Vec::new())?.into_bytes())
+    let read = || readlinkat(&node, "", Vec::new());
+    Ok(pass(Call::Look("readlink"), read)?.into_bytes())
 }
 
 /// Gives `node` a further name.
@@ -161,13 +168,12 @@ pub fn read_link(node: impl AsFd) -> io::Result<Vec<u8>> {
 /// # Errors
 /// Those of `linkat(2)`.
 pub fn link(node: impl AsFd, parent: impl AsFd, name: &str) -> io::Result<()> {
-    Ok(linkat(
-        CWD,
-        proc_path(node),
-        parent,
-        name,
-        AtFlags::SYMLINK_FOLLOW,
-    )?)
+    let (node, parent) = (node.as_fd(), parent.as_fd());
+    let link = || {
+        let path = proc_path(node);
+        linkat(CWD, path, parent, name, AtFlags::SYMLINK_FOLLOW)
+    };
+    Ok(pass(Call::Link { node, parent, name }, link)?)
 }
 
 /// Renames.
@@ -181,7 +187,16 @@ pub fn rename(
     new_name: &str,
     flags: RenameFlags,
 ) -> io::Result<()> {
-    Ok(renameat_with(from, name, to, new_name, flags)?)
+    let call = Call::Rename {
+        from,
+        name,
+        to,
+        new_name,
+        flags,
+    };
+    Ok(pass(call, || {
+        renameat_with(from, name, to, new_name, flags)
+    })?)
 }
 
 /// Removes a name that is not a directory's.
@@ -189,7 +204,9 @@ pub fn rename(
 /// # Errors
 /// Those of `unlinkat(2)`.
 pub fn unlink(parent: impl AsFd, name: &str) -> io::Result<()> {
-    Ok(unlinkat(parent, name, AtFlags::empty())?)
+    let parent = parent.as_fd();
+    let remove = || unlinkat(parent, name, AtFlags::empty());
+    Ok(pass(Call::Remove { parent, name }, remove)?)
 }
 
 /// Removes an empty directory.
@@ -197,7 +214,9 @@ pub fn unlink(parent: impl AsFd, name: &str) -> io::Result<()> {
 /// # Errors
 /// Those of `unlinkat(2)`.
 pub fn remove_directory(parent: impl AsFd, name: &str) -> io::Result<()> {
-    Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+    let parent = parent.as_fd();
+    let remove = || unlinkat(parent, name, AtFlags::REMOVEDIR);
+    Ok(pass(Call::Remove { parent, name }, remove)?)
 }
 
 /// The attributes of what `node` refers to.
@@ -205,7 +224,19 @@ pub fn remove_directory(parent: impl AsFd, name: &str) -> io::Result<()> {
 /// # Errors
 /// Those of `fstat(2)`.
 pub fn stat(node: impl AsFd) -> io::Result<Stat> {
-    Ok(rustix::fs::fstat(node)?)
+    Ok(pass(Call::Look("fstat"), || rustix::fs::fstat(&node))?)
+}
+
+/// When what `node` refers to was made, in seconds and nanoseconds since 1970; `None` where the
+/// filesystem does not keep that.
+///
+/// # Errors
+/// Those of `statx(2)`.
+pub fn created(node: impl AsFd) -> io::Result<Option<(i64, u32)>> {
+    let look = || statx(&node, "", AtFlags::EMPTY_PATH, StatxFlags::BTIME);
+    let told = pass(Call::Look("statx"), look)?;
+    let known = told.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
 /// The attributes of `name` in `parent`.
@@ -213,7 +244,8 @@ pub fn stat(node: impl AsFd) -> io::Result<Stat> {
 /// # Errors
 /// Those of `fstatat(2)`.
 pub fn stat_at(parent: impl AsFd, name: &str) -> io::Result<Stat> {
-    Ok(statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    let look = || statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW);
+    Ok(pass(Call::Look("fstatat"), look)?)
 }
 
 /// Space and inodes of the filesystem that `fd` is on.
@@ -221,7 +253,7 @@ pub fn stat_at(parent: impl AsFd, name: &str) -> io::Result<Stat> {
 /// # Errors
 /// Those of `fstatvfs(3)`.
 pub fn statfs(fd: impl AsFd) -> io::Result<StatFs> {
-    Ok(rustix::fs::fstatvfs(fd)?)
+    Ok(pass(Call::Look("fstatvfs"), || rustix::fs::fstatvfs(&fd))?)
 }
 
 /// Sets permissions (the lower twelve bits of `mode`).
@@ -229,12 +261,9 @@ pub fn statfs(fd: impl AsFd) -> io::Result<StatFs> {
 /// # Errors
 /// Those of `fchmodat(2)`.
 pub fn change_mode(node: impl AsFd, mode: u32) -> io::Result<()> {
-    Ok(chmodat(
-        CWD,
-        proc_path(node),
-        Mode::from_raw_mode(mode & 0o7777),
-        AtFlags::empty(),
-    )?)
+    let mode = Mode::from_raw_mode(mode & 0o7777);
+    let change = || chmodat(CWD, proc_path(&node), mode, AtFlags::empty());
+    Ok(pass(Call::Attributes("chmod"), change)?)
 }
 
 /// Sets owner and group; `None` leaves one as it is.
@@ -243,7 +272,8 @@ pub fn change_mode(node: impl AsFd, mode: u32) -> io::Result<()> {
 /// Those of `fchownat(2)`.
 pub fn change_owner(node: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::Result<()> {
     let (uid, gid) = (uid.map(Uid::from_raw), gid.map(Gid::from_raw));
-    Ok(chownat(node, "", uid, gid, AtFlags::EMPTY_PATH)?)
+    let change = || chownat(&node, "", uid, gid, AtFlags::EMPTY_PATH);
+    Ok(pass(Call::Attributes("chown"), change)?)
 }
 
 /// Sets access and modification time.
@@ -251,7 +281,8 @@ pub fn change_owner(node: impl AsFd, uid: Option<u32>, gid: Option<u32>) -> io::
 /// # Errors
 /// Those of `utimensat(2)`.
 pub fn change_times(node: impl AsFd, times: &Timestamps) -> io::Result<()> {
-    Ok(utimensat(node, "", times, AtFlags::EMPTY_PATH)?)
+    let change = || utimensat(&node, "", times, AtFlags::EMPTY_PATH);
+    Ok(pass(Call::Attributes("utimes"), change)?)
 }
 
 /// Sets access and modification time back to what `before` says.
@@ -267,5 +298,7 @@ pub fn restore_times(file: impl AsFd, before: &Stat) -> io::Result<()> {
         last_access: time(before.st_atime, before.st_atime_nsec),
         last_modification: time(before.st_mtime, before.st_mtime_nsec),
     };
-    Ok(futimens(file, &times)?)
+    Ok(pass(Call::Attributes("utimes"), || {
+        futimens(&file, &times)
+    })?)
 }

@@ -6,6 +6,8 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{FileType, RawDir, SeekFrom, seek};
 
+use super::seam::{Call, pass};
+
 /// An entry of a directory.
 #[derive(Debug)]
 pub struct Entry<'a> {
@@ -33,7 +35,10 @@ pub fn list<E: From<io::Error>>(
     cookie: u64,
     mut each: impl FnMut(Entry<'_>) -> Result<bool, E>,
 ) -> Result<(), E> {
-    seek(&directory, SeekFrom::Start(cookie)).map_err(io::Error::from)?;
+    pass(Call::Look("getdents"), || {
+        seek(&directory, SeekFrom::Start(cookie))
+    })
+    .map_err(io::Error::from)?;
     let mut buffer = [MaybeUninit::uninit(); 16 * 1024];
     let mut entries = RawDir::new(directory, &mut buffer);
     while let Some(entry) = entries.next() {

@@ -8,10 +8,14 @@ mod io;
 mod list;
 mod mapping;
 mod process;
+#[cfg(not(test))]
+mod seam;
+#[cfg(test)]
+pub(crate) mod seam;
 mod xattr;
 
 pub use at::{
-    Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file,
+    Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file, created,
     keep_access_time, link, make_directory, make_node, make_symlink, open_directory_path,
     open_node, open_node_path, read_link, remove_directory, rename, reopen, reopen_directory,
     restore_times, stat, stat_at, statfs, unlink,
@@ -20,12 +24,12 @@ pub use identity::{
     Identity, Impersonated, act_for, impersonate, impersonates, obey_quotas, own_identity,
 };
 pub use io::{
-    Allocate, allocate, next_data, read_at, read_up_to, sync_data, sync_directory, sync_filesystem,
-    truncate, write_at,
+    Allocate, CutShort, allocate, next_data, read_at, read_up_to, start_sync, sync_data,
+    sync_directory, sync_filesystem, truncate, write_at, write_from,
 };
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};
-pub use process::{clear_umask, harden, lock_memory, raise_file_limit, worker_count};
+pub use process::{boot, clear_umask, harden, lock_memory, raise_file_limit, worker_count};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};

@@ -42,6 +42,12 @@ pub fn lock_memory() -> io::Result<()> {
     )?)
 }
 
+/// Which start of the system this is; empty where that is not to be known.
+pub fn boot() -> String {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    id.trim().to_owned()
+}
+
 /// Lets the modes of created files be the ones asked for: a caller's umask comes with each request.
 pub fn clear_umask() {
     rustix::process::umask(rustix::fs::Mode::empty());
