@@ -77,14 +77,15 @@ impl CopySlot {
         }
     }
 
-    /// Where an update goes, when this slot holds the newest copy: over it, unless that one records a
-    /// synced state, which is never overwritten in place.
+    /// Where an update goes, when this slot holds the newest copy: over the other one, so that a torn
+    /// write leaves a whole copy. Only when the other records the last synced state, which is never
+    /// overwritten in place, it goes over this one.
     #[must_use]
-    pub fn for_update(self, newest_is_synced: bool) -> Self {
-        match (newest_is_synced, self) {
-            (false, same) => same,
-            (true, Self::First) => Self::Second,
-            (true, Self::Second) => Self::First,
+    pub fn for_update(self, newest_is_synced: bool, other_is_synced: bool) -> Self {
+        match self {
+            same if other_is_synced && !newest_is_synced => same,
+            Self::First => Self::Second,
+            Self::Second => Self::First,
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Attributes: what the backing node says, with the plaintext's size.
 
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
 use rustix::fs::FileType;
 
 use crate::audit::Event;
@@ -23,7 +26,7 @@ pub struct Attr {
 }
 
 /// A time to set.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewTime {
     /// The present.
     Now,
@@ -46,22 +49,42 @@ pub struct Change {
     pub accessed: Option<NewTime>,
     /// Time of last modification.
     pub modified: Option<NewTime>,
+    /// Time of last change, which the kernel tells where it keeps the times itself. It is not set:
+    /// the backing filesystem has its own.
+    pub changed: Option<NewTime>,
 }
 
 /// How long the kernel may hold written pages, in seconds, with much to spare.
 const WRITE_BACK: i64 = 300;
+/// By how many seconds the kernel's time of a renaming may differ from ours.
+const RENAMING: i64 = 2;
 
 impl Change {
-    /// What the kernel sends of its own accord when it writes cached pages back: the time of a write
-    /// of these last minutes, and nothing else.
-    fn is_of_a_write(&self) -> bool {
-        let now = jiff::Timestamp::now().as_second();
-        matches!(self.modified, Some(NewTime::At(time, _)) if (now - WRITE_BACK..=now + 1).contains(&time))
-            && self.mode.is_none()
+    /// Whether this is what the kernel sends of its own accord when it writes cached times back: the
+    /// time of a write to `inode`, whose attributes are `current`, and nothing else. No program is
+    /// behind it whose rights could be asked for. A write sets both times alike, which
+    /// `utimensat(2)` does to no time but the present; a renaming leaves the time of modification.
+    fn is_the_kernels_own(&self, inode: &Inode, current: &sys::Stat) -> bool {
+        let Some(NewTime::At(modified, nanoseconds)) = self.modified else {
+            return false;
+        };
+        let nothing_else = self.mode.is_none()
             && self.uid.is_none()
             && self.gid.is_none()
             && self.size.is_none()
-            && self.accessed.is_none()
+            && self.accessed.is_none();
+        let is_as_before =
+            (modified, u64::from(nanoseconds)) == (current.st_mtime, current.st_mtime_nsec);
+        let now = jiff::Timestamp::now().as_second();
+        let is_of_a_write = || {
+            let is_written = inode.open.lock().write_recorded;
+            let is_recent = (now - WRITE_BACK..=now + 1).contains(&modified);
+            let renamed = inode.renamed.load(Ordering::Relaxed);
+            let is_renamed = matches!(self.changed, Some(NewTime::At(changed, _))
+                if (renamed - RENAMING..=renamed + RENAMING).contains(&changed));
+            is_written && is_recent && (self.modified == self.changed || is_renamed)
+        };
+        nothing_else && (is_as_before || is_of_a_write())
     }
 }
 
@@ -107,31 +130,49 @@ impl FileSystem {
         let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
 
-        let is_open_for_writing = || inode.open.lock().write_recorded;
-        if !(change.is_of_a_write() && is_open_for_writing()) {
-            if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
-                let attempt = self.guard.attempt("SetSecurity", &who, &target);
-                let allowed = attempt.check(Action::SetSecurity)?;
-                attempt.record(&allowed, |event| change.describe(event))?;
-            } else if change.size.is_none() {
-                let attempt = self.guard.attempt("SetAttr", &who, &target);
-                let allowed = attempt.check(Action::SetAttr)?;
-                attempt.record(&allowed, |event| change.describe(event))?;
+        let asked = if change.mode.is_some() || change.uid.is_some() || change.gid.is_some() {
+            Some(("SetSecurity", Action::SetSecurity))
+        } else if change.size.is_some()
+            || change.is_the_kernels_own(&inode, &sys::stat(&*descriptor)?)
+        {
+            None
+        } else {
+            Some(("SetAttr", Action::SetAttr))
+        };
+        let changed = || {
+            if let Some(size) = change.size {
+                self.set_length(&who, &inode, size)?;
             }
+            self.change_attributes(caller, &inode, &descriptor, change)
+        };
+        match asked {
+            Some((operation, action)) => {
+                let attempt = self.guard.attempt(operation, &who, &target);
+                let allowed = attempt.check(action)?;
+                attempt.perform(&allowed, |event| change.describe(event), changed)?;
+            }
+            None => changed()?,
         }
-        if let Some(size) = change.size {
-            self.set_length(&who, &inode, size)?;
-        }
+        self.attr(&inode, sys::stat(&*descriptor)?)
+    }
+
+    fn change_attributes(
+        &self,
+        caller: Caller,
+        inode: &Inode,
+        descriptor: &OwnedFd,
+        change: &Change,
+    ) -> Result<(), FsError> {
         if change.uid.is_some() || change.gid.is_some() {
             if inode.kind == FileType::RegularFile {
                 // Before the group changes: who was no member of the old one keeps no bit of it.
-                let _told_by_the_reply = self.drop_set_ids(caller, &inode)?;
+                let _told_by_the_reply = self.drop_set_ids(caller, inode)?;
             }
-            sys::change_owner(&*descriptor, change.uid, change.gid)?;
-            self.drop_capability(&inode, &descriptor)?;
+            sys::change_owner(descriptor, change.uid, change.gid)?;
+            self.drop_capability(inode, descriptor)?;
         }
         if let Some(mode) = change.mode {
-            sys::change_mode(&*descriptor, mode)?;
+            sys::change_mode(descriptor, mode)?;
         }
         if change.accessed.is_some() || change.modified.is_some() {
             let times = sys::Timestamps {
@@ -141,11 +182,11 @@ impl FileSystem {
             // A header update puts the times back that it found: not these, while it is under way.
             let open = inode.open.lock();
             match &open.content {
-                Some(content) => content.exclusively(|| sys::change_times(&*descriptor, &times))?,
-                None => sys::change_times(&*descriptor, &times)?,
+                Some(content) => content.exclusively(|| sys::change_times(descriptor, &times))?,
+                None => sys::change_times(descriptor, &times)?,
             }
         }
-        self.attr(&inode, sys::stat(&*descriptor)?)
+        Ok(())
     }
 
     pub(super) fn refuse_if_read_only(&self) -> Result<(), FsError> {

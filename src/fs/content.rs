@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use crate::crypto::derive::FileKeys;
 use crate::format::{
     BLOCK_LEN, BlockBinding, BlockIndex, CopySlot, Header, SEALED_BLOCK_LEN, SealedSpan,
-    backing_len, open_block, seal_block,
+    backing_len, open_block,
 };
 use crate::sys;
 
@@ -42,10 +42,16 @@ pub(super) struct Content {
 /// More gaps than this are holes.
 const GAPS_MAX: usize = 64;
 
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of its own, with its own consequence"
+)]
 struct State {
     /// The newest header copy on disk, and its place.
     header: Header,
     slot: CopySlot,
+    /// The other copy records a synced state.
+    other_is_synced: bool,
     /// Plaintext length now; the header's is that of its writing.
     length: u64,
     /// Blocks that were skipped by writes and not yet written: the kernel writes pages back in any
@@ -58,11 +64,43 @@ struct State {
     /// Blocks were written since the header was. A header's generation stands for the content too:
     /// the audit log's record of it tells a file that was put back from the one that was left.
     changed: bool,
+    failed: Failed,
+}
+
+/// What failed, and has consequences.
+#[derive(Default)]
+struct Failed {
+    /// A sync. The kernel then takes what it could not write for written, and the next sync would
+    /// succeed without it.
+    sync: bool,
+    /// The last writing of a header, which may have left a torn copy.
+    header: bool,
+    /// The undoing of a change that failed: the backing file is not what the state says.
+    undoing: bool,
+}
+
+/// The header of a file as it is on disk.
+pub(super) struct OnDisk {
+    /// The newest authentic copy, and its place.
+    pub(super) header: Header,
+    pub(super) slot: CopySlot,
+    /// The other copy records a synced state.
+    pub(super) other_is_synced: bool,
 }
 
 impl State {
+    /// A change that failed could not be undone, because of `error`.
+    fn note_not_undone(&mut self, error: &io::Error) {
+        let file = self.header.file;
+        tracing::error!(%file, %error, "a change that failed could not be undone");
+        self.failed.undoing = true;
+    }
+
     fn is_stale(&self) -> bool {
-        self.changed || self.header.length != self.length || self.header.sparse != self.is_sparse()
+        self.failed.header
+            || self.changed
+            || self.header.length != self.length
+            || self.header.sparse != self.is_sparse()
     }
 
     /// Blocks are about to change.
@@ -100,17 +138,22 @@ impl State {
 }
 
 impl Content {
-    /// The content behind `file`, whose newest authentic header copy is `header` in `slot`. Changes go
-    /// through `journal`.
+    /// The content behind `file`, which has the inode number `ino` and the header `on_disk`. Changes
+    /// go through `journal`.
     pub(super) fn new(
         file: OwnedFd,
+        ino: u64,
         keys: Arc<FileKeys>,
-        header: Header,
-        slot: CopySlot,
+        on_disk: OnDisk,
         journal: Arc<Journal>,
-    ) -> io::Result<Self> {
+    ) -> Self {
+        let OnDisk {
+            header,
+            slot,
+            other_is_synced,
+        } = on_disk;
         let place = Place {
-            ino: sys::stat(&file)?.st_ino,
+            ino,
             file: header.file,
         };
         let length = header.length;
@@ -118,27 +161,30 @@ impl Content {
             has_holes: header.sparse,
             header,
             slot,
+            other_is_synced,
             length,
             gaps: Vec::new(),
             unsynced: false,
             changed: false,
+            failed: Failed::default(),
         });
-        Ok(Self {
+        Self {
             file,
             keys,
             journal,
             place,
             state,
             syncing: Mutex::new(()),
-        })
+        }
+    }
+
+    /// The backing file.
+    pub(super) fn file(&self) -> &OwnedFd {
+        &self.file
     }
 
     pub(super) fn length(&self) -> u64 {
         self.state.read().length
-    }
-
-    pub(super) fn file(&self) -> &OwnedFd {
-        &self.file
     }
 
     /// Reads up to `len` bytes from `offset` into `plaintext`, which is emptied first.
@@ -208,16 +254,18 @@ impl Content {
         if append_only && offset < state.length {
             return Err(Errno::PERM.into());
         }
-        if offset > state.length {
-            self.fill_gap(&mut state, offset)?;
-        }
-        let mut start = offset;
-        for part in data.chunks(CHANGE_MAX) {
-            let range = start..start + part.len() as u64;
-            self.write_range(&mut state, &range, part)?;
-            start = range.end;
-        }
-        Ok(())
+        self.all_or_no_growth(&mut state, |state| {
+            if offset > state.length {
+                self.fill_gap(state, offset)?;
+            }
+            let mut start = offset;
+            for part in data.chunks(CHANGE_MAX) {
+                let range = start..start + part.len() as u64;
+                self.write_range(state, &range, part)?;
+                start = range.end;
+            }
+            Ok(())
+        })
     }
 
     /// Sets the length: what is cut off is gone, what is added reads as zeros.
@@ -225,16 +273,27 @@ impl Content {
         backing_len(length)?;
         let mut state = self.state.write();
         if length >= state.length {
-            self.grow(&mut state, length, false)
+            self.all_or_no_growth(&mut state, |state| self.grow(state, length, false))
         } else {
             self.shrink(&mut state, length)
         }
     }
 
-    /// Makes `range` read as zeros, giving back the space of whole blocks. What lies beyond the end
-    /// stays beyond it.
-    pub(super) fn zero(&self, range: Range<u64>) -> Result<(), FsError> {
+    /// Makes `range` read as zeros, giving back the space of whole blocks. The file becomes as long as
+    /// it reaches unless `keep_length`: then what lies beyond the end stays beyond it.
+    pub(super) fn zero(&self, range: Range<u64>, keep_length: bool) -> Result<(), FsError> {
+        let end = backing_len(range.end);
         let mut state = self.state.write();
+        self.all_or_no_growth(&mut state, |state| {
+            if !keep_length && range.end > state.length {
+                end?;
+                self.grow(state, range.end, false)?;
+            }
+            self.zero_range(state, range)
+        })
+    }
+
+    fn zero_range(&self, state: &mut State, range: Range<u64>) -> Result<(), FsError> {
         let range = range.start..range.end.min(state.length);
         if range.is_empty() {
             return Ok(());
@@ -247,10 +306,10 @@ impl Content {
             range.end / block * block
         };
         if whole_start >= whole_end {
-            return self.write_zeros(&mut state, range);
+            return self.write_zeros(state, range);
         }
         state.has_holes = true;
-        self.mark_sparse(&mut state)?;
+        self.mark_sparse(state)?;
         let whole = SealedSpan::covering(&(whole_start..whole_end));
         sys::allocate(
             &self.file,
@@ -259,8 +318,8 @@ impl Content {
             whole.sealed_len(state.length) as u64,
         )?;
         state.touch();
-        self.write_zeros(&mut state, range.start..whole_start)?;
-        self.write_zeros(&mut state, whole_end..range.end)
+        self.write_zeros(state, range.start..whole_start)?;
+        self.write_zeros(state, whole_end..range.end)
     }
 
     /// Reserves space for `range`; makes the file as long as it reaches unless `keep_length`.
@@ -270,7 +329,7 @@ impl Content {
         let start = BlockIndex::of(range.start).backing_offset().0;
         sys::allocate(&self.file, sys::Allocate::KeepSize, start, end - start)?;
         if !keep_length && range.end > state.length {
-            self.grow(&mut state, range.end, false)
+            self.all_or_no_growth(&mut state, |state| self.grow(state, range.end, false))
         } else {
             Ok(())
         }
@@ -282,6 +341,9 @@ impl Content {
         let _turn = self.syncing.lock();
         let mut state = self.state.write();
         let mut written = None;
+        if state.failed.sync {
+            return Err(Errno::IO.into());
+        }
         if state.is_stale() || !state.header.synced {
             self.write_header(&mut state, |header| header.synced = true)?;
             state.unsynced = true;
@@ -293,7 +355,7 @@ impl Content {
         drop(state);
         sys::sync_data(&self.file).inspect_err(|_| {
             let mut state = self.state.write();
-            state.unsynced = true;
+            state.failed.sync = true;
             state.header.synced = false;
         })?;
         Ok(written)
@@ -303,15 +365,35 @@ impl Content {
     pub(super) fn settle_header(&self) -> Result<(), FsError> {
         let mut state = self.state.write();
         if state.is_stale() {
-            self.write_header(&mut state, |header| header.synced = false)
-        } else {
-            Ok(())
+            self.write_header(&mut state, |header| header.synced = false)?;
         }
+        if state.failed.undoing {
+            return Err(Errno::IO.into());
+        }
+        Ok(())
     }
 
     /// What the newest header copy on disk says.
     pub(super) fn header(&self) -> Header {
         self.state.read().header.clone()
+    }
+
+    /// Does `work`; if that fails, the file is not longer than it was.
+    fn all_or_no_growth(
+        &self,
+        state: &mut State,
+        work: impl FnOnce(&mut State) -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
+        let before = state.length;
+        let done = work(state);
+        if done.is_err()
+            && state.length > before
+            && let Err(error) = self.shrink(state, before)
+        {
+            let file = state.header.file;
+            tracing::error!(%file, %error, "a file that failed to grow stays longer than it was");
+        }
+        done
     }
 
     /// Makes the file end at `length`. What comes to lie between reads as zeros: a gap that is about
@@ -350,25 +432,10 @@ impl Content {
     fn shrink(&self, state: &mut State, length: u64) -> Result<(), FsError> {
         let last = BlockIndex::of(length);
         let keep = (length - last.start()) as usize;
-        let cut = backing_len(length)?.0;
         if keep == 0 {
-            sys::truncate(&self.file, cut)?;
+            sys::truncate(&self.file, last.backing_offset().0)?;
         } else {
-            // A shorter last block is another block: sealed anew.
-            let mut block = vec![0; keep];
-            self.read_range(state, &(last.start()..length), &mut block)?;
-            let mut slot = self.journal.slot();
-            let sealed = slot.data(keep + SEALED_BLOCK_LEN - BLOCK_LEN);
-            let mut binding = BlockBinding::new(&state.header.file);
-            seal_block(&self.keys.content, &mut binding, last, &block, sealed);
-            let len = sealed.len();
-            slot.apply(
-                &self.file,
-                self.place,
-                Some(cut),
-                last.backing_offset(),
-                len,
-            )?;
+            self.cut_in_block(state, last, keep)?;
         }
         state.length = length;
         state.touch();
@@ -412,11 +479,18 @@ impl Content {
         header.sparse = state.is_sparse();
         header.generation += 1;
         change(&mut header);
-        let slot = state.slot.for_update(state.header.synced);
+        let slot = state
+            .slot
+            .for_update(state.header.synced, state.other_is_synced);
         let copy = header.encode(&self.keys.header).map_err(Damage::Header)?;
         // The file's times are its content's: a header of ours does not change them.
         let before = sys::stat(&self.file)?;
+        state.failed.header = true;
         sys::write_at(&self.file, &copy, slot.offset())?;
+        state.failed.header = false;
+        if slot != state.slot {
+            state.other_is_synced = state.header.synced;
+        }
         state.header = header;
         state.slot = slot;
         state.changed = false;

@@ -16,7 +16,7 @@ use super::caller::Caller;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::{Inode, InodeTable};
-use super::node::{Parent, is_empty_directory, remove_sidecar, write_sidecar};
+use super::node::{Parent, is_empty_directory, read_small, remove_sidecar};
 use super::open::mode_for;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
 
@@ -51,7 +51,7 @@ impl FileSystem {
         let stored = self.stored(&parent, name)?;
         let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
         let turn = self.settling.turn();
-        let stat = self.settled_stat(&descriptor)?;
+        let stat = self.settled_stat(&parent.descriptor, stored.entry(), &descriptor)?;
         let inode = self
             .inodes
             .remember(parent.link(name, &stored), &stat, descriptor)?;
@@ -152,6 +152,7 @@ impl FileSystem {
     pub fn fsync_directory(&self, handle: HandleId) -> Result<(), FsError> {
         let handle = self.directories.get(handle)?;
         self.sync_names(&handle.inode)?;
+        self.sync_targets()?;
         Ok(sys::sync_directory(&*handle.descriptor.lock())?)
     }
 
@@ -179,11 +180,10 @@ impl FileSystem {
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(&parent, name)?;
         let mode = mode_for(&parent, mode, umask)?;
-        write_sidecar(&parent, &stored)?;
-        {
+        self.make_entry(&parent, &stored, || {
             let _identity = sys::impersonate(who.identity())?;
-            sys::make_directory(&*parent.descriptor, stored.entry(), mode)?;
-        }
+            sys::make_directory(&*parent.descriptor, stored.entry(), mode)
+        })?;
         let made = || {
             let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
             let id = DirectoryId::generate();
@@ -193,8 +193,8 @@ impl FileSystem {
             let inode = self
                 .inodes
                 .remember(parent.link(name, &stored), &stat, descriptor)?;
-            inode.directory.get_or_init(|| id);
-            inode.unsynced.lock().push(DIRECTORY_RECORD.to_owned());
+            *inode.directory.lock() = Some(id);
+            self.unsynced.add_name(&inode, DIRECTORY_RECORD.to_owned());
             self.attr(&inode, stat)
         };
         made().inspect_err(|_| {
@@ -224,26 +224,94 @@ impl FileSystem {
         let attempt = self.guard.attempt("RemoveDirectory", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
         let stored = self.stored(&parent, name)?;
-        let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
-        let stat = sys::stat(&descriptor)?;
+        let descriptor = Arc::new(sys::open_node(&*parent.descriptor, stored.entry())?);
+        let stat = sys::stat(&*descriptor)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
             return Err(Errno::NOTDIR.into());
         }
-        let record = empty_directory(&descriptor)?;
-        let removed = attempt.record(&allowed, |event| event).and_then(|_| {
-            let _changing = self.inodes.changing_names();
-            sys::remove_directory(&*parent.descriptor, stored.entry())?;
-            if let Some(inode) = self.inodes.find(&stat) {
-                let kept = Arc::new(descriptor.try_clone()?);
-                InodeTable::remove_link(&inode, &parent.inode, name, kept);
+        let inode = self.inodes.find(&stat);
+        attempt.perform(
+            &allowed,
+            |event| event,
+            || {
+                let record = self.empty_directory(&descriptor, inode.as_deref())?;
+                let changing = self.inodes.changing_names();
+                let removed = sys::remove_directory(&*parent.descriptor, stored.entry());
+                if let Err(error) = removed {
+                    drop(changing);
+                    self.restore_record(&descriptor, inode.as_deref(), &record);
+                    return Err(error.into());
+                }
+                if let Some(inode) = &inode {
+                    InodeTable::remove_link(inode, &parent.inode, name, descriptor.clone());
+                }
+                Ok(())
+            },
+        )?;
+        remove_sidecar(&parent, &stored);
+        Ok(())
+    }
+
+    /// Takes the record out of a directory that has nothing else, so that the backing filesystem
+    /// sees it empty too. The record is returned, to be put back if the directory stays.
+    pub(super) fn empty_directory(
+        &self,
+        directory: &OwnedFd,
+        inode: Option<&Inode>,
+    ) -> Result<Vec<u8>, FsError> {
+        if !is_empty_directory(directory)? {
+            return Err(Errno::NOTEMPTY.into());
+        }
+        let mut record = Vec::new();
+        let mut is_gone = false;
+        let emptied = with_owner_access(directory, || {
+            let mut sidecars = Vec::new();
+            sys::list(&sys::reopen_directory(directory)?, 0, |entry| {
+                if !matches!(entry.name, b"." | b"..") && entry.name != DIRECTORY_RECORD.as_bytes()
+                {
+                    sidecars.push(String::from_utf8_lossy(entry.name).into_owned());
+                }
+                Ok::<_, FsError>(true)
+            })?;
+            match read_small(directory, DIRECTORY_RECORD, 4096) {
+                Ok(contents) => record = contents,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error.into()),
+            }
+            for name in &sidecars {
+                sys::unlink(directory, name)?;
+            }
+            // Last: what fails before it has taken nothing that is needed.
+            if !record.is_empty() {
+                sys::unlink(directory, DIRECTORY_RECORD)?;
+                is_gone = true;
             }
             Ok(())
         });
-        match &removed {
-            Ok(()) => remove_sidecar(&parent, &stored),
-            Err(_) => restore_record(&descriptor, &record),
+        if emptied.is_err() && is_gone {
+            self.restore_record(directory, inode, &record);
         }
-        attempt.happened(removed)
+        emptied.map(|()| record)
+    }
+
+    /// Puts back what [`FileSystem::empty_directory`] took.
+    pub(super) fn restore_record(&self, directory: &OwnedFd, inode: Option<&Inode>, record: &[u8]) {
+        if record.is_empty() {
+            return;
+        }
+        let restored = with_owner_access(directory, || {
+            let file = sys::create_file(directory, DIRECTORY_RECORD, 0o600)?;
+            sys::write_at(&file, record, 0)?;
+            sys::start_sync(&file);
+            Ok(())
+        });
+        let Some(inode) = inode else { return };
+        self.unsynced.add_name(inode, DIRECTORY_RECORD.to_owned());
+        if let Err(error) = restored {
+            // The directory is empty: its next use gives it a new record, under a new id.
+            tracing::warn!(%error, "a directory's record could not be put back");
+            *inode.directory.lock() = None;
+        }
     }
 }
 
@@ -261,47 +329,4 @@ fn with_owner_access<T>(
     let result = work();
     sys::change_mode(directory, mode)?;
     result
-}
-
-/// Takes the record out of a directory that has nothing else, so that the backing filesystem
-/// sees it empty too. The record is returned, to be put back if the directory stays.
-pub(super) fn empty_directory(directory: &OwnedFd) -> Result<Vec<u8>, FsError> {
-    if !is_empty_directory(directory)? {
-        return Err(Errno::NOTEMPTY.into());
-    }
-    let mut ours = Vec::new();
-    let mut record = Vec::new();
-    with_owner_access(directory, || {
-        sys::list(&sys::reopen_directory(directory)?, 0, |entry| {
-            if !matches!(entry.name, b"." | b"..") {
-                ours.push(String::from_utf8_lossy(entry.name).into_owned());
-            }
-            Ok::<_, FsError>(true)
-        })?;
-        match super::node::read_small(directory, DIRECTORY_RECORD, 4096) {
-            Ok(contents) => record = contents,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error.into()),
-        }
-        for name in &ours {
-            sys::unlink(directory, name)?;
-        }
-        Ok(())
-    })?;
-    Ok(record)
-}
-
-/// Puts back what [`empty_directory`] took.
-pub(super) fn restore_record(directory: &OwnedFd, record: &[u8]) {
-    if record.is_empty() {
-        return;
-    }
-    let restored = with_owner_access(directory, || {
-        let file = sys::create_file(directory, DIRECTORY_RECORD, 0o600)?;
-        Ok(sys::write_at(&file, record, 0)?)
-    });
-    if let Err(error) = restored {
-        // The directory is empty: the next use gives it a new record.
-        tracing::warn!(%error, "a directory's record could not be put back");
-    }
 }

@@ -1,6 +1,5 @@
 //! Open files: reading, writing, changing the length, making durable, closing.
 
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +9,6 @@ use rustix::io::Errno;
 
 use crate::audit::Event;
 use crate::format::Header;
-use crate::sys;
 
 use super::caller::{Caller, Who};
 use super::content::Content;
@@ -106,6 +104,7 @@ impl FileSystem {
             let open = handle.inode.open.lock();
             (!open.write_recorded, open.capability_gone)
         };
+        let is_recorded = first || self.options.strict_audit;
         if !capability_gone {
             let descriptor = self.inodes.descriptor(&handle.inode)?;
             self.drop_capability(&handle.inode, &descriptor)?;
@@ -115,7 +114,7 @@ impl FileSystem {
             Some(caller) => self.drop_set_ids(caller, &handle.inode)?,
             None => SetIds::Kept,
         };
-        if first || self.options.strict_audit {
+        if is_recorded {
             attempt.record_use(|event| {
                 event
                     .parameter("offset", offset)
@@ -123,7 +122,12 @@ impl FileSystem {
             })?;
             handle.inode.open.lock().write_recorded = true;
         }
-        attempt.finish(handle.content.write(offset, data, handle.append_only))?;
+        let written = handle.content.write(offset, data, handle.append_only);
+        if is_recorded {
+            attempt.happened(written)?;
+        } else {
+            attempt.finish(written)?;
+        }
         handle
             .written
             .fetch_add(data.len() as u64, Ordering::Relaxed);
@@ -144,21 +148,23 @@ impl FileSystem {
         let attempt = self.guard.attempt("Truncate", who, &target);
         let allowed = attempt.check(Action::Write)?;
         let content = attempt.finish(self.acquire(who, &allowed, inode, length == 0))?;
-        let cut = || {
-            attempt.record(&allowed, |event| event.parameter("length", length))?;
-            attempt.finish(content.set_length(length))?;
-            let _told_by_the_reply = self.drop_privileges(who.caller, inode)?;
-            Ok(())
-        };
         let before = content.header().generation;
-        let result = cut();
-        self.let_go(inode)?;
+        let cut = attempt.perform(
+            &allowed,
+            |event| event.parameter("length", length),
+            || {
+                content.set_length(length)?;
+                let _told_by_the_reply = self.drop_privileges(who.caller, inode)?;
+                Ok(())
+            },
+        );
+        let closed = self.let_go(inode);
         let header = content.header();
         if header.generation > before {
             let closing = self.guard.attempt("Close", who, &target);
             closing.record_use(|event| state_of(&header, event))?;
         }
-        result
+        cut.and(closed)
     }
 
     /// Reserves, zeroes or punches a range of an open file (`fallocate(2)`).
@@ -177,23 +183,20 @@ impl FileSystem {
         let who = self.guard.identify(caller)?;
         let attempt = self.guard.attempt("Allocate", &who, &handle.target);
         let allowed = attempt.check(Action::Write)?;
-        attempt.record(&allowed, |event| {
-            event
-                .parameter("offset", range.start)
-                .parameter("bytes", range.end - range.start)
-        })?;
         let content = &handle.content;
-        attempt.finish(match mode {
-            Allocation::Reserve { keep_length } => content.reserve(range, keep_length),
-            Allocation::Punch => content.zero(range),
-            Allocation::Zero { keep_length } => {
-                if !keep_length && range.end > content.length() {
-                    content.set_length(range.end)?;
-                }
-                content.zero(range)
-            }
-        })?;
-        self.drop_privileges(caller, &handle.inode)
+        let (offset, bytes) = (range.start, range.end - range.start);
+        attempt.perform(
+            &allowed,
+            |event| event.parameter("offset", offset).parameter("bytes", bytes),
+            || {
+                match mode {
+                    Allocation::Reserve { keep_length } => content.reserve(range, keep_length),
+                    Allocation::Punch => content.zero(range, true),
+                    Allocation::Zero { keep_length } => content.zero(range, keep_length),
+                }?;
+                self.drop_privileges(caller, &handle.inode)
+            },
+        )
     }
 
     /// Makes an open file durable: its data and header, and every directory record and name file
@@ -203,43 +206,24 @@ impl FileSystem {
     /// The backing filesystem.
     pub fn fsync(&self, handle: HandleId) -> Result<(), FsError> {
         let handle = self.files.get(handle)?;
-        if let Some(link) = handle.inode.link() {
-            self.sync_names(&link.parent)?;
+        for parent in handle.inode.parents() {
+            self.sync_names(&parent)?;
         }
         if self.options.read_only {
             return Ok(());
         }
-        if let Some(header) = handle.content.sync()? {
+        let synced = handle.content.sync().inspect_err(|error| {
+            // Until the next mount nobody can tell what of it is on disk.
+            tracing::error!(%error, "a file could not be made durable");
+            self.settling.need();
+        })?;
+        if let Some(header) = synced {
             let attempt = self.guard.attempt("Sync", &handle.who, &handle.target);
             let recorded = attempt.record_use(|event| state_of(&header, event));
             // It is on disk, and that is what was asked for.
             if let Err(error) = recorded {
                 tracing::error!(%error, "an fsync could not be recorded");
             }
-        }
-        Ok(())
-    }
-
-    /// Makes durable what this mount made to find the names of `directory` and above again.
-    pub(super) fn sync_names(&self, directory: &Arc<Inode>) -> Result<(), FsError> {
-        let mut next = Some(directory.clone());
-        while let Some(inode) = next.take() {
-            let names = inode.unsynced.lock().clone();
-            if !names.is_empty() {
-                let descriptor = self.inodes.descriptor(&inode)?;
-                for name in &names {
-                    match sys::open_node_path(&*descriptor, name, sys::Access::Read) {
-                        Ok(file) => sys::sync_data(&file)?,
-                        // Removed since: nothing depends on it any more.
-                        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                        Err(error) => return Err(error.into()),
-                    }
-                }
-                sys::sync_directory(&sys::reopen_directory(&*descriptor)?)?;
-                // Only now, so that nobody who asks meanwhile is told that it is done.
-                inode.unsynced.lock().retain(|name| !names.contains(name));
-            }
-            next = inode.link().map(|link| link.parent);
         }
         Ok(())
     }

@@ -373,14 +373,29 @@ impl<'a> Attempt<'a> {
         result.map_err(|error| once_recorded(error, record))
     }
 
+    /// Records that it is about to be done, with what `with` adds, and does it. What then fails is
+    /// recorded too: no change is on record alone that did not happen.
+    pub(super) fn perform<T>(
+        &self,
+        allowed: &'a Allowed,
+        with: impl FnOnce(Event<'a>) -> Event<'a>,
+        change: impl FnOnce() -> Result<T, FsError>,
+    ) -> Result<T, FsError> {
+        self.record(allowed, with)?;
+        self.happened(change())
+    }
+
     /// Passes `result` on. What was recorded as about to happen, and then did not, is recorded too.
     pub(super) fn happened<T>(&self, result: Result<T, FsError>) -> Result<T, FsError> {
-        if let Err(error) = &result {
-            self.guard
-                .log
-                .record(self.event().error("Failed", error.to_string()))?;
+        match &result {
+            Err(FsError::Integrity(_) | FsError::Key(_)) => self.finish(result),
+            Err(error) => {
+                let event = self.event().error("Failed", error.to_string());
+                self.guard.log.record(event)?;
+                result
+            }
+            Ok(_) => result,
         }
-        result
     }
 
     fn event(&self) -> Event<'a> {

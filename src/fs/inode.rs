@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use lru::LruCache;
 use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
@@ -69,14 +70,14 @@ pub(super) struct Inode {
     pub(super) node: NodeId,
     pub(super) kind: FileType,
     names: Mutex<Names>,
-    /// A directory's id, once its record was read.
-    pub(super) directory: OnceLock<DirectoryId>,
+    /// A directory's id, once its record was read, and while it is there.
+    pub(super) directory: Mutex<Option<DirectoryId>>,
     /// A file's id, once its header was read.
     pub(super) file: Mutex<Option<FileId>>,
+    /// When a name was given or taken last, in seconds since 1970.
+    pub(super) renamed: AtomicI64,
     /// A file's content while handles are open.
     pub(super) open: Mutex<Open>,
-    /// A directory's record and name files that this mount made and did not sync yet.
-    pub(super) unsynced: Mutex<Vec<String>>,
 }
 
 #[derive(Default)]
@@ -115,11 +116,16 @@ impl Inode {
             node,
             kind,
             names: Mutex::default(),
-            directory: OnceLock::new(),
+            renamed: AtomicI64::new(0),
+            directory: Mutex::default(),
             file: Mutex::default(),
             open: Mutex::default(),
-            unsynced: Mutex::default(),
         }
+    }
+
+    fn note_renamed(&self) {
+        let now = jiff::Timestamp::now().as_second();
+        self.renamed.store(now, Ordering::Relaxed);
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -134,6 +140,12 @@ impl Inode {
     /// A name of this inode: of several, the one seen first.
     pub(super) fn link(&self) -> Option<Link> {
         self.names.lock().links.first().cloned()
+    }
+
+    /// The directories in which it is known to have a name.
+    pub(super) fn parents(&self) -> Vec<Arc<Inode>> {
+        let names = self.names.lock();
+        names.links.iter().map(|link| link.parent.clone()).collect()
     }
 
     /// The plaintext path from the root of the volume, without a leading slash; `None` for an inode
@@ -345,6 +357,14 @@ impl InodeTable {
         pinned.or_else(|| self.inner.lock().descriptors.get(&inode.ino).cloned())
     }
 
+    /// A name that was told to nobody is gone again, with the lookup that it came with.
+    pub(super) fn forget_link(&self, inode: &Inode, parent: &Inode, name: &[u8]) {
+        if let Some(held) = self.held(inode) {
+            Self::remove_link(inode, parent, name, held);
+        }
+        self.forget(inode.ino, 1);
+    }
+
     /// Held while a name changes on disk and then here, so that no inode is sought by a name that it
     /// no longer has. Whoever holds it asks for no descriptor.
     pub(super) fn changing_names(&self) -> RwLockWriteGuard<'_, ()> {
@@ -353,6 +373,7 @@ impl InodeTable {
 
     /// Takes note of a further name.
     pub(super) fn add_link(inode: &Inode, link: Link) {
+        inode.note_renamed();
         inode.names.lock().add(link);
     }
 
@@ -364,6 +385,7 @@ impl InodeTable {
         name: &[u8],
         descriptor: Arc<OwnedFd>,
     ) {
+        inode.note_renamed();
         let last_path = parent.path().map(|parent| join(&parent, name));
         let mut names = inode.names.lock();
         names

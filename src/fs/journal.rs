@@ -15,15 +15,17 @@
 //! no other session's changes are ever done again. It protects from a killed process, not from power
 //! loss, which takes tmpfs with it.
 
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, Metadata};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering, compiler_fence};
 
 use parking_lot::{Mutex, MutexGuard};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, FlockOperation, flock};
 
 use crate::format::{
     BackingEntry, BackingOffset, FileId, HEADER_LEN, RawHeader, SEALED_BLOCK_LEN, classify,
@@ -41,6 +43,7 @@ const DATA: usize = 4096;
 /// A change of the largest size touches one block more than it fills.
 const SLOT_LEN: usize = DATA + (CHANGE_MAX / crate::format::BLOCK_LEN + 1) * SEALED_BLOCK_LEN;
 const PLACES: [&str; 2] = ["/dev/shm", "/run"];
+const PREFIX: &str = "kmsfs-";
 const NO_CUT: u64 = u64::MAX;
 
 /// Names one mount of a volume.
@@ -49,6 +52,9 @@ pub(super) type Session = FileId;
 pub(super) struct Journal {
     /// Where the slots are; none where no memory outlives the process.
     directory: Option<PathBuf>,
+    /// Locked (`flock(2)`) as long as the process lives: who finds it free knows that it ended.
+    #[allow(dead_code, reason = "it is held, not read")]
+    alive: Option<File>,
     slots: Vec<Mutex<sys::Mapping>>,
     next: AtomicUsize,
 }
@@ -86,6 +92,7 @@ impl Journal {
         let slots = (0..SLOTS).map(slot).collect::<io::Result<_>>()?;
         Ok(Self {
             directory: None,
+            alive: None,
             slots,
             next: AtomicUsize::new(0),
         })
@@ -97,8 +104,11 @@ impl Journal {
             .map(Path::new)
             .find(|place| sys::is_in_memory(place).unwrap_or(false));
         let place = place.ok_or(io::ErrorKind::NotFound)?;
+        remove_abandoned(place);
         let directory = directory(place, session);
         DirBuilder::new().mode(0o700).create(&directory)?;
+        let alive = File::open(&directory)?;
+        flock(&alive, FlockOperation::LockExclusive)?;
         let slot = |number: usize| {
             let mut options = File::options();
             let file = options
@@ -113,6 +123,7 @@ impl Journal {
         let slots = slots.inspect_err(|_| remove(&directory))?;
         Ok(Self {
             directory: Some(directory),
+            alive: Some(alive),
             slots,
             next: AtomicUsize::new(0),
         })
@@ -141,8 +152,8 @@ impl Slot<'_> {
         &mut self.0[DATA..DATA + len]
     }
 
-    /// Does the change: cuts the backing file to `cut`, if given, then writes the first `len` bytes
-    /// of the data at `offset`. A kill within leaves the slot for the next mount.
+    /// Does the change: writes the first `len` bytes of the data at `offset`, then cuts the backing
+    /// file to `cut`, if given. A kill within leaves the slot for the next mount.
     pub(super) fn apply(
         &mut self,
         backing: &OwnedFd,
@@ -150,16 +161,21 @@ impl Slot<'_> {
         cut: Option<u64>,
         offset: BackingOffset,
         len: usize,
-    ) -> io::Result<()> {
+    ) -> Result<(), sys::CutShort> {
         self.put(8, &place.ino.to_le_bytes());
         self.put(16, place.file.as_bytes());
         self.put(32, &cut.unwrap_or(NO_CUT).to_le_bytes());
         self.put(40, &offset.0.to_le_bytes());
         self.put(48, &(len as u64).to_le_bytes());
         self.mark(1);
-        let done = cut
-            .map_or(Ok(()), |length| sys::truncate(backing, length))
-            .and_then(|()| sys::write_at(backing, &self.0[DATA..DATA + len], offset.0));
+        let done = sys::write_from(backing, &self.0[DATA..DATA + len], offset.0).and_then(|()| {
+            // Last, since it cannot be undone.
+            cut.map_or(Ok(()), |length| sys::truncate(backing, length))
+                .map_err(|error| sys::CutShort {
+                    written: len,
+                    error,
+                })
+        });
         self.mark(0);
         done
     }
@@ -216,11 +232,7 @@ fn left_by(session: &Session) -> Vec<PathBuf> {
         let Ok(metadata) = directory.symlink_metadata() else {
             continue;
         };
-        // Another user's directory of this name is none of ours.
-        if !metadata.is_dir()
-            || metadata.uid() != sys::own_identity().uid
-            || metadata.mode() & 0o077 != 0
-        {
+        if !is_ours(&metadata) {
             tracing::warn!(directory = %directory.display(), "left alone: it is not this user's");
             continue;
         }
@@ -239,6 +251,42 @@ fn read_slots(directory: &Path) -> io::Result<Vec<Pending>> {
         }
     }
     Ok(pending)
+}
+
+/// Another user's directory of our name is none of ours.
+fn is_ours(metadata: &Metadata) -> bool {
+    metadata.is_dir()
+        && metadata.uid() == sys::own_identity().uid
+        && metadata.permissions().mode() & 0o7777 == 0o700
+}
+
+/// Removes the journals in `place` whose process was killed with nothing under way: their volumes may
+/// never be mounted again. One with a change waits for its volume.
+fn remove_abandoned(place: &Path) {
+    let Ok(entries) = std::fs::read_dir(place) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let session = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if session.and_then(|id| id.parse::<Session>().ok()).is_none()
+            || !entry.metadata().is_ok_and(|metadata| is_ours(&metadata))
+        {
+            continue;
+        }
+        let directory = entry.path();
+        let Ok(lock) = File::open(&directory) else {
+            continue;
+        };
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        // One without slots is just being made: its process has yet to lock it.
+        let is_made = directory.join("0").exists();
+        if is_made && read_slots(&directory).is_ok_and(|pending| pending.is_empty()) {
+            remove(&directory);
+        }
+    }
 }
 
 /// Backing files are found by inode number, which a listing tells for nothing.
@@ -317,7 +365,7 @@ impl Pending {
 }
 
 fn directory(place: &Path, session: &Session) -> PathBuf {
-    place.join(format!("kmsfs-{session}"))
+    place.join(format!("{PREFIX}{session}"))
 }
 
 fn remove(directory: &Path) {
@@ -355,6 +403,26 @@ mod tests {
             (7, place.file, None)
         );
         assert_eq!((pending.offset, pending.data), (100, vec![3; 5000]));
+    }
+
+    #[test]
+    fn the_next_journal_removes_those_of_killed_processes_that_have_nothing_under_way() {
+        let abandon = |pending: bool| {
+            let mut journal = Journal::create_in_memory(&Session::generate()).unwrap();
+            if pending {
+                journal.slot().mark(1);
+            }
+            // As a kill does: the lock goes, the files stay.
+            journal.alive = None;
+            journal.directory.take().unwrap()
+        };
+        let (idle, pending) = (abandon(false), abandon(true));
+        let live = Journal::create(&Session::generate()).unwrap();
+        let _other = Journal::create(&Session::generate()).unwrap();
+        assert!(!idle.exists());
+        assert!(pending.exists(), "its volume's next mount does it again");
+        assert!(live.directory.as_ref().unwrap().exists());
+        remove(&pending);
     }
 
     #[test]

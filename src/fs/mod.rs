@@ -16,14 +16,20 @@ mod handle;
 mod inode;
 mod journal;
 mod lock;
+mod mark;
 mod namespace;
 mod new_volume;
 mod node;
 mod number;
 mod open;
+mod place;
 mod privileges;
+mod rename;
 mod settle;
+#[cfg(test)]
+mod tests;
 mod tree_policy;
+mod unsynced;
 mod volume;
 mod walk;
 mod xattrs;
@@ -48,10 +54,10 @@ pub use file::Allocation;
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use lock::is_locked;
-pub use namespace::RenameMode;
 pub use new_volume::NewVolume;
 pub use open::{OpenFlags, Opened};
 pub use privileges::SetIds;
+pub use rename::RenameMode;
 pub use tree_policy::{PolicyError, TreePolicy};
 pub use volume::{
     LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_unclean,
@@ -66,6 +72,7 @@ use handle::Handles;
 use inode::InodeTable;
 use journal::Journal;
 use settle::Settling;
+use unsynced::Unsynced;
 
 /// A mounted volume, below the mount.
 pub struct FileSystem {
@@ -79,6 +86,7 @@ pub struct FileSystem {
     keyring: Keyring,
     guard: Guard,
     settling: Settling,
+    unsynced: Unsynced,
     journal: Arc<Journal>,
     options: Options,
     /// The key service has been silent for longer than [`Options::offline_grace`].

@@ -1,8 +1,7 @@
-//! Names: removing, renaming, linking; symbolic links and special files.
+//! Names: removing and linking; symbolic links and special files.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::OwnedFd;
 
 use rustix::fs::FileType;
 use rustix::io::Errno;
@@ -13,76 +12,12 @@ use crate::format::{
 use crate::sys;
 
 use super::caller::{Caller, Who};
-use super::directory::{empty_directory, restore_record};
 use super::guard::{Action, Target};
-use super::inode::{Inode, InodeTable};
-use super::node::{Parent, is_absent, read_small, remove_sidecar, write_sidecar};
+use super::inode::Inode;
+use super::node::{Parent, is_absent, read_small, remove_sidecar};
 use super::open::mode_for;
+use super::place::Node;
 use super::{Attr, Damage, FileSystem, FsError, Ino};
-
-/// What a rename does with the name it goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RenameMode {
-    /// What is there is replaced.
-    Replace,
-    /// Nothing may be there.
-    NoReplace,
-    /// The two change places.
-    Exchange,
-    /// As `Replace`, and a whiteout takes the old name (for overlay filesystems).
-    Whiteout,
-    /// As `NoReplace`, and a whiteout takes the old name.
-    WhiteoutNoReplace,
-}
-
-impl RenameMode {
-    /// Whether what is there goes.
-    fn replaces(self) -> bool {
-        !matches!(self, Self::NoReplace | Self::WhiteoutNoReplace)
-    }
-
-    fn leaves_whiteout(self) -> bool {
-        matches!(self, Self::Whiteout | Self::WhiteoutNoReplace)
-    }
-
-    fn flags(self) -> sys::RenameFlags {
-        match self {
-            Self::Replace => sys::RenameFlags::empty(),
-            Self::NoReplace => sys::RenameFlags::NOREPLACE,
-            Self::Exchange => sys::RenameFlags::EXCHANGE,
-            Self::Whiteout => sys::RenameFlags::WHITEOUT,
-            Self::WhiteoutNoReplace => sys::RenameFlags::WHITEOUT | sys::RenameFlags::NOREPLACE,
-        }
-    }
-}
-
-/// A name with what it stands for in the backing directory, if anything.
-struct Place<'a> {
-    parent: &'a Parent,
-    name: &'a [u8],
-    stored: StoredName,
-    node: Option<Node>,
-}
-
-struct Node {
-    descriptor: Arc<OwnedFd>,
-    stat: sys::Stat,
-    inode: Option<Arc<Inode>>,
-}
-
-impl Node {
-    /// The node, reached by the name `path`. A Deny at another name of a file counts too.
-    fn target(&self, path: Vec<u8>) -> Target {
-        match &self.inode {
-            Some(inode) => Target::of(inode).used_as(path),
-            None => Target::path(path),
-        }
-    }
-
-    fn is_directory(&self) -> bool {
-        FileType::from_raw_mode(self.stat.st_mode) == FileType::Directory
-    }
-}
 
 impl FileSystem {
     /// Removes a name.
@@ -98,155 +33,19 @@ impl FileSystem {
         let target = node.target(parent.path_of(name)?);
         let attempt = self.guard.attempt("Unlink", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
-        attempt.record(&allowed, |event| event)?;
-        let sidecar = last_target_sidecar(node)?;
-        let changing = self.inodes.changing_names();
-        let removed = sys::unlink(&*parent.descriptor, place.stored.entry());
-        attempt.happened(removed.map_err(FsError::from))?;
-        place.forget();
-        drop(changing);
+        let sidecar = attempt.perform(
+            &allowed,
+            |event| event,
+            || {
+                let sidecar = last_target_sidecar(node)?;
+                let _changing = self.inodes.changing_names();
+                sys::unlink(&*parent.descriptor, place.stored.entry())?;
+                place.forget();
+                Ok(sidecar)
+            },
+        )?;
         remove_sidecar(&parent, &place.stored);
         self.remove_target_sidecar(sidecar);
-        Ok(())
-    }
-
-    /// Renames.
-    ///
-    /// # Errors
-    /// Policy; those of `renameat2(2)`.
-    pub fn rename(
-        &self,
-        caller: Caller,
-        from: (Ino, &[u8]),
-        to: (Ino, &[u8]),
-        mode: RenameMode,
-    ) -> Result<(), FsError> {
-        self.refuse_if_read_only()?;
-        let who = self.guard.identify(caller)?;
-        let (from_parent, to_parent) = (self.parent(from.0)?, self.parent(to.0)?);
-        let (from, to) = (
-            self.place(&from_parent, from.1)?,
-            self.place(&to_parent, to.1)?,
-        );
-        let source = from.node.as_ref().ok_or(Errno::NOENT)?;
-        self.authorise_rename(&who, &from, source, &to, mode)?;
-        if source.is_directory() {
-            self.settling.note_moved_directory();
-        }
-
-        write_sidecar(&to_parent, &to.stored)?;
-        let source_target = Target::path(from_parent.path_of(from.name)?);
-        let attempt = self.guard.attempt("Rename", &who, &source_target);
-        let replaced = attempt.happened(make_way(source, &to, mode))?;
-        let sidecar = match (&to.node, mode) {
-            (Some(victim), RenameMode::Replace | RenameMode::Whiteout) => {
-                last_target_sidecar(victim)?
-            }
-            _ => None,
-        };
-        let changing = self.inodes.changing_names();
-        let renamed = sys::rename(
-            from_parent.descriptor.as_fd(),
-            from.stored.entry(),
-            to_parent.descriptor.as_fd(),
-            to.stored.entry(),
-            mode.flags(),
-        );
-        if let Err(error) = renamed {
-            drop(changing);
-            if let (Some(victim), Some(record)) = (&to.node, replaced) {
-                restore_record(&victim.descriptor, &record);
-            }
-            if to.node.is_none() {
-                remove_sidecar(&to_parent, &to.stored);
-            }
-            return attempt.happened(Err(error.into()));
-        }
-        self.remove_target_sidecar(sidecar);
-        let same_node = to
-            .node
-            .as_ref()
-            .is_some_and(|node| node.stat.st_ino == source.stat.st_ino);
-        if same_node {
-            // Two names of one file: rename(2) then does nothing.
-            return Ok(());
-        }
-        match mode {
-            RenameMode::Exchange => {
-                // New names before the old ones go: at no time is the inode without one.
-                from.link_to(&to);
-                to.link_to(&from);
-                from.forget();
-                to.forget();
-            }
-            RenameMode::Replace
-            | RenameMode::NoReplace
-            | RenameMode::Whiteout
-            | RenameMode::WhiteoutNoReplace => {
-                if !mode.leaves_whiteout() {
-                    remove_sidecar(&from_parent, &from.stored);
-                }
-                to.forget();
-                from.link_to(&to);
-                from.forget();
-            }
-        }
-        Ok(())
-    }
-
-    /// Asks policy for every row of DESIGN's table that a rename touches, and records it.
-    fn authorise_rename(
-        &self,
-        who: &Who,
-        from: &Place<'_>,
-        source: &Node,
-        to: &Place<'_>,
-        mode: RenameMode,
-    ) -> Result<(), FsError> {
-        let across = from.parent.inode.ino != to.parent.inode.ino;
-
-        let source_target = source.target(from.parent.path_of(from.name)?);
-        let to_path = to.parent.path_of(to.name)?;
-        let to_target = match &to.node {
-            Some(victim) => victim.target(to_path.clone()),
-            None => Target::path(to_path.clone()),
-        };
-        let attempt = self.guard.attempt("Rename", who, &source_target);
-        let allowed = attempt.check(Action::Delete)?;
-        let mut needed = vec![(Action::Create, &to_target)];
-        if to.node.is_some() && mode.replaces() {
-            needed.push((Action::Overwrite, &to_target));
-        }
-        if across {
-            needed.extend([
-                (Action::Read, &source_target),
-                (Action::Write, &source_target),
-            ]);
-        }
-        if mode == RenameMode::Exchange {
-            needed.extend([
-                (Action::Delete, &to_target),
-                (Action::Create, &source_target),
-            ]);
-        }
-        // What lies below a directory changes its path too: whoever may not do that to all of it
-        // could take a subtree out of a Deny's reach.
-        let mut below = Vec::new();
-        if source.is_directory() {
-            below.push(source_target.below());
-        }
-        if mode == RenameMode::Exchange && to.node.as_ref().is_some_and(Node::is_directory) {
-            below.push(to_target.below());
-        }
-        for target in &below {
-            needed.extend(
-                [Action::Delete, Action::Read, Action::Write].map(|action| (action, target)),
-            );
-        }
-        for (action, target) in needed {
-            let _allowed = attempt.check_on(action, target)?;
-        }
-        attempt.record(&allowed, |event| event.parameter("newPath", to_path))?;
         Ok(())
     }
 
@@ -280,17 +79,20 @@ impl FileSystem {
         for (action, target) in needed {
             let _allowed = attempt.check_on(action, target)?;
         }
-        attempt.record(&allowed, |event| event.parameter("newPath", path))?;
-        let stored = self.stored(&parent, name)?;
-        let descriptor = self.inodes.descriptor(&inode)?;
-        write_sidecar(&parent, &stored)?;
-        sys::link(&*descriptor, &*parent.descriptor, stored.entry())?;
-        let linked = sys::open_node(&*parent.descriptor, stored.entry())?;
-        let stat = sys::stat(&linked)?;
-        let inode = self
-            .inodes
-            .remember(parent.link(name, &stored), &stat, linked)?;
-        self.attr(&inode, stat)
+        attempt.perform(
+            &allowed,
+            |event| event.parameter("newPath", path),
+            || {
+                let stored = self.stored(&parent, name)?;
+                let descriptor = self.inodes.descriptor(&inode)?;
+                // What gets the name may be durable, and must not come to depend on what is not.
+                self.sync_names(&parent.inode)?;
+                self.make_entry(&parent, &stored, || {
+                    sys::link(&*descriptor, &*parent.descriptor, stored.entry())
+                })?;
+                self.remember_new(&parent, name, &stored, || Ok(()))
+            },
+        )
     }
 
     /// Makes a symbolic link.
@@ -314,13 +116,16 @@ impl FileSystem {
             StoredTarget::Inline(link) => (link, None),
             StoredTarget::Sidecar { link, name, sealed } => (link, Some((name, sealed))),
         };
-        if let Some((name, sealed)) = &sidecar {
-            let file = sys::create_file(self.volume.links(), name, 0o600)?;
-            sys::write_at(&file, sealed, 0)?;
-        }
-        let made = self.new_node("Symlink", &who, &parent, name, |parent, entry| {
+        let make = |parent: &OwnedFd, entry: &str| {
+            if let Some((name, sealed)) = &sidecar {
+                let file = sys::create_file(self.volume.links(), name, 0o600)?;
+                sys::write_at(&file, sealed, 0)?;
+                self.unsynced.add_target(name.clone());
+            }
+            let _identity = sys::impersonate(who.identity())?;
             sys::make_symlink(&link, parent, entry)
-        });
+        };
+        let made = self.new_node("Symlink", &who, &parent, name, make);
         if made.is_err() {
             self.remove_target_sidecar(sidecar.map(|(name, _)| name));
         }
@@ -347,6 +152,7 @@ impl FileSystem {
         }
         let mode = mode_for(&parent, node.mode, umask)?;
         self.new_node("CreateNode", &who, &parent, name, |parent, entry| {
+            let _identity = sys::impersonate(who.identity())?;
             sys::make_node(parent, entry, sys::NewNode { mode, ..node })
         })
     }
@@ -386,85 +192,51 @@ impl FileSystem {
         let attempt = self.guard.attempt(operation, who, &target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(parent, name)?;
-        write_sidecar(parent, &stored)?;
-        {
-            let _identity = sys::impersonate(who.identity())?;
-            make(&parent.descriptor, stored.entry())?;
-        }
-        let recorded = attempt.record(&allowed, |event| event);
-        if let Err(error) = recorded {
-            sys::unlink(&*parent.descriptor, stored.entry())?;
-            remove_sidecar(parent, &stored);
-            return Err(error);
-        }
-        let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
-        let stat = sys::stat(&descriptor)?;
-        let inode = self
-            .inodes
-            .remember(parent.link(name, &stored), &stat, descriptor)?;
-        self.attr(&inode, stat)
-    }
-
-    fn place<'a>(&self, parent: &'a Parent, name: &'a [u8]) -> Result<Place<'a>, FsError> {
-        let stored = self.stored(parent, name)?;
-        let node = match sys::open_node(&*parent.descriptor, stored.entry()) {
-            Ok(descriptor) => {
-                let stat = sys::stat(&descriptor)?;
-                let inode = self.inodes.find(&stat);
-                Some(Node {
-                    descriptor: Arc::new(descriptor),
-                    stat,
-                    inode,
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error.into()),
-        };
-        Ok(Place {
-            parent,
-            name,
-            stored,
-            node,
+        self.make_entry(parent, &stored, || make(&parent.descriptor, stored.entry()))?;
+        self.remember_new(parent, name, &stored, || {
+            attempt.record(&allowed, |event| event).map(|_| ())
         })
     }
 
-    fn remove_target_sidecar(&self, name: Option<String>) {
+    /// Takes note of a name that was just made, and then does what `last` does. If any of that fails the
+    /// name is taken back: what was not recorded, or cannot be told, was never there.
+    fn remember_new(
+        &self,
+        parent: &Parent,
+        name: &[u8],
+        stored: &StoredName,
+        last: impl FnOnce() -> Result<(), FsError>,
+    ) -> Result<Attr, FsError> {
+        let remembered = || {
+            let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
+            let stat = sys::stat(&descriptor)?;
+            let link = parent.link(name, stored);
+            let inode = self.inodes.remember(link, &stat, descriptor)?;
+            Ok::<_, FsError>((inode, stat))
+        };
+        let (inode, stat) = remembered().inspect_err(|_| self.take_back(parent, stored))?;
+        let told = self.attr(&inode, stat);
+        told.and_then(|attr| last().map(|()| attr))
+            .inspect_err(|_| {
+                self.inodes.forget_link(&inode, &parent.inode, name);
+                self.take_back(parent, stored);
+            })
+    }
+
+    pub(super) fn remove_target_sidecar(&self, name: Option<String>) {
         let Some(name) = name else { return };
-        if let Err(error) = sys::unlink(self.volume.links(), &name) {
-            // Nothing refers to it: fsck finds it, and nobody else is concerned.
-            tracing::warn!(%error, "a link's sidecar could not be removed");
+        match sys::unlink(self.volume.links(), &name) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                // Nothing refers to it: fsck finds it, and nobody else is concerned.
+                tracing::warn!(%error, "a link's sidecar could not be removed");
+            }
+            _ => {}
         }
-    }
-}
-
-impl Place<'_> {
-    /// The name no longer stands for this node.
-    fn forget(&self) {
-        let Some(Node {
-            descriptor,
-            inode: Some(inode),
-            ..
-        }) = &self.node
-        else {
-            return;
-        };
-        InodeTable::remove_link(inode, &self.parent.inode, self.name, descriptor.clone());
-    }
-
-    /// This node is now known by the name of `place`.
-    fn link_to(&self, place: &Place<'_>) {
-        let Some(Node {
-            inode: Some(inode), ..
-        }) = &self.node
-        else {
-            return;
-        };
-        InodeTable::add_link(inode, place.parent.link(place.name, &place.stored));
     }
 }
 
 /// The sidecar of a long symbolic link that is about to lose its last name.
-fn last_target_sidecar(node: &Node) -> Result<Option<String>, FsError> {
+pub(super) fn last_target_sidecar(node: &Node) -> Result<Option<String>, FsError> {
     let is_last_link =
         node.stat.st_nlink == 1 && FileType::from_raw_mode(node.stat.st_mode) == FileType::Symlink;
     if !is_last_link {
@@ -472,19 +244,4 @@ fn last_target_sidecar(node: &Node) -> Result<Option<String>, FsError> {
     }
     let link = sys::read_link(&*node.descriptor)?;
     Ok(target_sidecar(&link).map(str::to_owned))
-}
-
-/// Before a directory replaces another one: the victim loses its record, so that the backing
-/// filesystem sees it empty. A crash here leaves an empty directory, which gets a new record.
-fn make_way(source: &Node, to: &Place<'_>, mode: RenameMode) -> Result<Option<Vec<u8>>, FsError> {
-    match (&to.node, mode) {
-        (Some(victim), RenameMode::Replace | RenameMode::Whiteout)
-            if victim.is_directory()
-                && source.is_directory()
-                && victim.stat.st_ino != source.stat.st_ino =>
-        {
-            empty_directory(&victim.descriptor).map(Some)
-        }
-        _ => Ok(None),
-    }
 }

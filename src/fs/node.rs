@@ -84,7 +84,70 @@ impl FileSystem {
     ) -> Result<(), FsError> {
         let record = seal_directory_record(&self.keys.directories, id);
         let file = sys::create_file(&descriptor, DIRECTORY_RECORD, 0o600)?;
-        Ok(sys::write_at(&file, &record, 0)?)
+        sys::write_at(&file, &record, 0)?;
+        // What comes into the directory next must not reach the disk before it.
+        sys::start_sync(&file);
+        Ok(())
+    }
+
+    /// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
+    /// an entry whose name is lost. Whether it is new: only then may it go again if nothing comes of
+    /// the entry, since otherwise there may be one already.
+    pub(super) fn write_sidecar(
+        &self,
+        parent: &Parent,
+        stored: &StoredName,
+    ) -> Result<bool, FsError> {
+        let Some((sidecar, encrypted)) = stored.sidecar() else {
+            return Ok(false);
+        };
+        let created = sys::create_file(&*parent.descriptor, &sidecar, 0o600);
+        let (file, is_new) = match created {
+            Ok(file) => (file, true),
+            // The same name always has the same sidecar; a crash may have left half of it.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                let access = sys::Access::ReadWrite;
+                let file = sys::open_node_path(&*parent.descriptor, &sidecar, access)?;
+                (file, false)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Err(error) = sys::write_at(&file, encrypted.as_bytes(), 0) {
+            if is_new {
+                remove_sidecar(parent, stored);
+            }
+            return Err(error.into());
+        }
+        sys::start_sync(&file);
+        self.unsynced.add_name(&parent.inode, sidecar);
+        Ok(is_new)
+    }
+
+    /// Makes the entry of `stored` by `make`, with its sidecar. Of one that could not be made nothing
+    /// is left.
+    pub(super) fn make_entry<T>(
+        &self,
+        parent: &Parent,
+        stored: &StoredName,
+        make: impl FnOnce() -> io::Result<T>,
+    ) -> Result<T, FsError> {
+        let is_new = self.write_sidecar(parent, stored)?;
+        make().map_err(|error| {
+            if is_new {
+                remove_sidecar(parent, stored);
+            }
+            error.into()
+        })
+    }
+
+    /// An entry that could not be finished, or not be recorded, was never there.
+    pub(super) fn take_back(&self, parent: &Parent, stored: &StoredName) {
+        if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
+            tracing::error!(%error, "what could not be made could not be removed either");
+            self.settling.need();
+        } else {
+            remove_sidecar(parent, stored);
+        }
     }
 
     pub(super) fn directory_id(
@@ -92,29 +155,36 @@ impl FileSystem {
         inode: &Inode,
         descriptor: &OwnedFd,
     ) -> Result<DirectoryId, FsError> {
-        if let Some(id) = inode.directory.get() {
-            return Ok(*id);
+        let mut known = inode.directory.lock();
+        if let Some(id) = *known {
+            return Ok(id);
         }
         let id = match read_small(descriptor, DIRECTORY_RECORD, DIRECTORY_RECORD_LEN + 1) {
-            Ok(record) => self.open_record(descriptor, &record)?,
+            Ok(record) => self.open_record(inode, descriptor, &record)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.replace_lost_record(descriptor)?
+                self.replace_lost_record(inode, descriptor)?
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(Damage::DirectoryRecord.into());
             }
             Err(error) => return Err(error.into()),
         };
-        Ok(*inode.directory.get_or_init(|| id))
+        *known = Some(id);
+        Ok(id)
     }
 
-    fn open_record(&self, descriptor: &OwnedFd, record: &[u8]) -> Result<DirectoryId, FsError> {
+    fn open_record(
+        &self,
+        inode: &Inode,
+        descriptor: &OwnedFd,
+        record: &[u8],
+    ) -> Result<DirectoryId, FsError> {
         if record.is_empty() {
             // A crash came between the record's creation and its content.
             if is_empty_directory(descriptor)? && !self.options.read_only {
                 sys::unlink(descriptor, DIRECTORY_RECORD)?;
             }
-            return self.replace_lost_record(descriptor);
+            return self.replace_lost_record(inode, descriptor);
         }
         open_directory_record(&self.keys.directories, record)
             .map_err(|_| Damage::DirectoryRecord.into())
@@ -122,12 +192,17 @@ impl FileSystem {
 
     /// An empty directory without a record is a crash's leftover between `mkdir` and its record, or
     /// between the record's removal and `rmdir`: it gets a new one. Any other has lost its names.
-    fn replace_lost_record(&self, descriptor: &OwnedFd) -> Result<DirectoryId, FsError> {
+    fn replace_lost_record(
+        &self,
+        inode: &Inode,
+        descriptor: &OwnedFd,
+    ) -> Result<DirectoryId, FsError> {
         if !is_empty_directory(descriptor)? || self.options.read_only {
             return Err(Damage::DirectoryRecord.into());
         }
         let id = DirectoryId::generate();
         self.write_record(descriptor, &id)?;
+        self.unsynced.add_name(inode, DIRECTORY_RECORD.to_owned());
         Ok(id)
     }
 }
@@ -176,27 +251,7 @@ pub(super) fn is_absent(error: &io::Error) -> bool {
     )
 }
 
-/// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
-/// an entry whose name is lost.
-pub(super) fn write_sidecar(parent: &Parent, stored: &StoredName) -> Result<(), FsError> {
-    let Some((sidecar, encrypted)) = stored.sidecar() else {
-        return Ok(());
-    };
-    match sys::create_file(&*parent.descriptor, &sidecar, 0o600) {
-        Ok(file) => {
-            parent.inode.unsynced.lock().push(sidecar);
-            Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
-        }
-        // The same name always has the same sidecar; a crash may have left half of it.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let file = sys::open_node_path(&*parent.descriptor, &sidecar, sys::Access::ReadWrite)?;
-            Ok(sys::write_at(&file, encrypted.as_bytes(), 0)?)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Removes the sidecar of `stored`, whose entry is gone.
+/// Removes the sidecar of `stored`, whose entry is gone or was never made.
 pub(super) fn remove_sidecar(parent: &Parent, stored: &StoredName) {
     let Some((sidecar, _)) = stored.sidecar() else {
         return;

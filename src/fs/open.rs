@@ -10,19 +10,19 @@ use rustix::io::Errno;
 
 use crate::crypto::derive::FileKeys;
 use crate::format::{
-    BackingLen, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, StoredName, plain_len,
+    BackingLen, COPY_LEN, CopySlot, FileId, HEADER_LEN, Header, KeySlot, RawHeader, plain_len,
 };
 use crate::keyring::{KeyringError, NewFile};
 use crate::policy::Allowed;
 use crate::sys;
 
 use super::caller::{Caller, Who};
-use super::content::Content;
+use super::content::{Content, OnDisk};
 use super::file::FileHandle;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
-use super::inode::{Inode, Open};
-use super::node::{Parent, remove_sidecar, write_sidecar};
+use super::inode::Inode;
+use super::node::Parent;
 use super::{Attr, Damage, FileSystem, FsError, Ino, SetIds};
 
 bitflags! {
@@ -96,15 +96,12 @@ impl FileSystem {
         let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
-        let (inode, content) = self.new_file(&who, &parent, name, mode, umask, &target)?;
+        let (inode, content, attr) = self.new_file(&who, &parent, name, mode, umask, &target)?;
         {
             let mut open = inode.open.lock();
             open.content = Some(content.clone());
             open.handles += 1;
         }
-        // From here the file has an inode: the attributes cannot fail for want of it.
-        let stat = sys::stat(content.file())?;
-        let attr = self.attr(&inode, stat)?;
         let handle = self
             .files
             .insert(FileHandle::new(inode, content, who, target, false));
@@ -121,8 +118,8 @@ impl FileSystem {
         umask: u32,
     ) -> Result<Attr, FsError> {
         let target = Target::path(parent.path_of(name)?);
-        let (inode, content) = self.new_file(who, parent, name, mode, umask, &target)?;
-        self.attr(&inode, sys::stat(content.file())?)
+        let (.., attr) = self.new_file(who, parent, name, mode, umask, &target)?;
+        Ok(attr)
     }
 
     fn new_file(
@@ -133,7 +130,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
         target: &Target,
-    ) -> Result<(Arc<Inode>, Arc<Content>), FsError> {
+    ) -> Result<(Arc<Inode>, Arc<Content>, Attr), FsError> {
         self.refuse_if_read_only()?;
         let attempt = self.guard.attempt("Create", who, target);
         let allowed = attempt.check(Action::Create)?;
@@ -145,36 +142,34 @@ impl FileSystem {
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
 
         let mode = mode_for(parent, mode, umask)?;
-        write_sidecar(parent, &stored)?;
         // The sweep does not touch a file that is not known yet.
         let _turn = self.settling.turn();
-        let file = {
+        let file = self.make_entry(parent, &stored, || {
             let _identity = sys::impersonate(who.identity())?;
-            sys::create_file(&*parent.descriptor, stored.entry(), mode)?
-        };
+            sys::create_file(&*parent.descriptor, stored.entry(), mode)
+        })?;
         let made = || {
-            sys::write_at(&file, &copy, CopySlot::First.offset())?;
-            sys::truncate(&file, HEADER_LEN as u64)?;
+            sys::write_at(&file, &new_region(&copy), 0)?;
             let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
             let stat = sys::stat(&file)?;
             attempt.record(&allowed, |event| {
                 event.file_id(id.to_string()).key(&*header.key.key_arn)
             })?;
-            self.inodes
-                .remember(parent.link(name, &stored), &stat, descriptor)
+            let link = parent.link(name, &stored);
+            let inode = self.inodes.remember(link, &stat, descriptor)?;
+            Ok::<_, FsError>((inode, stat))
         };
-        match made() {
-            Ok(inode) => {
-                *inode.file.lock() = Some(id);
-                let content =
-                    Content::new(file, keys, header, CopySlot::First, self.journal.clone())?;
-                Ok((inode, Arc::new(content)))
-            }
-            Err(error) => {
-                take_back(parent, &stored);
-                Err(error)
-            }
-        }
+        let (inode, stat) = made().inspect_err(|_| self.take_back(parent, &stored))?;
+        *inode.file.lock() = Some(id);
+        let on_disk = OnDisk {
+            header,
+            slot: CopySlot::First,
+            other_is_synced: false,
+        };
+        let journal = self.journal.clone();
+        let content = Content::new(file, stat.st_ino, keys, on_disk, journal);
+        let attr = self.attr(&inode, stat)?;
+        Ok((inode, Arc::new(content), attr))
     }
 
     /// Opens a file.
@@ -209,25 +204,28 @@ impl FileSystem {
             &inode,
             flags.contains(OpenFlags::TRUNCATE),
         ))?;
-        let opened = || {
-            let id = content.header().file.to_string();
-            attempt.record(&allowed, |event| {
+        let id = content.header().file.to_string();
+        let opened = attempt.perform(
+            &allowed,
+            |event| {
                 let event = event.file_id(id).parameter("flags", flags.describe());
                 if flags.intersects(OpenFlags::WRITE | OpenFlags::TRUNCATE) {
                     event
                 } else {
                     event.read_only()
                 }
-            })?;
-            if !flags.contains(OpenFlags::TRUNCATE) {
-                return Ok(SetIds::Kept);
-            }
-            if content.length() > 0 {
-                content.set_length(0)?;
-            }
-            self.drop_privileges(caller, &inode)
-        };
-        let set_ids = match opened() {
+            },
+            || {
+                if !flags.contains(OpenFlags::TRUNCATE) {
+                    return Ok(SetIds::Kept);
+                }
+                if content.length() > 0 {
+                    content.set_length(0)?;
+                }
+                self.drop_privileges(caller, &inode)
+            },
+        );
+        let set_ids = match opened {
             Ok(set_ids) => set_ids,
             Err(error) => {
                 self.let_go(&inode)?;
@@ -327,18 +325,21 @@ impl FileSystem {
         if open.handles > 0 {
             return Ok(());
         }
-        let Open { content, .. } = std::mem::take(&mut *open);
-        match content {
-            Some(content) if !self.options.read_only => {
-                content.settle_header().inspect_err(|error| {
-                    // What was written is there; only its length is told wrong, until it is settled.
-                    let file = content.header().file;
-                    tracing::error!(%file, %error, "a header could not be brought up to date");
-                    self.settling.need();
-                })
-            }
-            _ => Ok(()),
+        open.write_recorded = false;
+        if let Some(content) = &open.content
+            && !self.options.read_only
+        {
+            content.settle_header().inspect_err(|error| {
+                // What was written is there; only its length is told wrong, until it is settled.
+                // Whoever opens the file meanwhile gets this content, and the close after that
+                // tries again.
+                let file = content.header().file;
+                tracing::error!(%file, %error, "a header could not be brought up to date");
+                self.settling.need();
+            })?;
         }
+        open.content = None;
+        Ok(())
     }
 
     /// What the newest copy of a file's header says; not authentic.
@@ -377,8 +378,8 @@ impl FileSystem {
         let header = copy
             .authenticate(&keys.header)
             .map_err(|_| Damage::ForgedHeader)?;
-        let backing = BackingLen(sys::stat(&file)?.st_size.unsigned_abs());
-        let backing = plain_len(backing);
+        let stat = sys::stat(&file)?;
+        let backing = plain_len(BackingLen(stat.st_size.unsigned_abs()));
         if backing != Some(header.length) {
             return Err(Damage::Length {
                 header: header.length,
@@ -387,8 +388,15 @@ impl FileSystem {
             .into());
         }
         *inode.file.lock() = Some(header.file);
+        let other = raw.older().map(|(_, copy)| copy.authenticate(&keys.header));
+        let on_disk = OnDisk {
+            header,
+            slot,
+            other_is_synced: matches!(other, Some(Ok(Header { synced: true, .. }))),
+        };
         let journal = self.journal.clone();
-        Ok(Some(Content::new(file, keys, header, slot, journal)?))
+        let content = Content::new(file, stat.st_ino, keys, on_disk, journal);
+        Ok(Some(content))
     }
 
     /// Opens the backing file and reads its header region.
@@ -401,7 +409,7 @@ impl FileSystem {
         Ok((file, raw))
     }
 
-    fn open_backing(&self, node: &OwnedFd) -> Result<OwnedFd, FsError> {
+    pub(super) fn open_backing(&self, node: &OwnedFd) -> Result<OwnedFd, FsError> {
         let file = if self.options.read_only {
             sys::reopen(node, sys::Access::Read)?
         } else {
@@ -426,17 +434,18 @@ impl FileSystem {
         let file = self.open_backing(&descriptor)?;
         let header = new_header(id, slot);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
-        sys::truncate(&file, 0)?;
+        let stat = sys::stat(&file)?;
+        // In this order, since a crash between leaves a header that says what is to be.
+        sys::write_at(&file, &new_region(&copy), 0)?;
         sys::truncate(&file, HEADER_LEN as u64)?;
-        sys::write_at(&file, &copy, CopySlot::First.offset())?;
         *inode.file.lock() = Some(id);
-        Ok(Content::new(
-            file,
-            keys,
+        let on_disk = OnDisk {
             header,
-            CopySlot::First,
-            self.journal.clone(),
-        )?)
+            slot: CopySlot::First,
+            other_is_synced: false,
+        };
+        let journal = self.journal.clone();
+        Ok(Content::new(file, stat.st_ino, keys, on_disk, journal))
     }
 }
 
@@ -471,13 +480,11 @@ fn new_header(file: FileId, key: KeySlot) -> Header {
     }
 }
 
-/// A file that could not be finished, or not be recorded, was never there.
-fn take_back(parent: &Parent, stored: &StoredName) {
-    if let Err(error) = sys::unlink(&*parent.descriptor, stored.entry()) {
-        tracing::error!(%error, "a file that could not be created could not be removed either");
-    } else {
-        remove_sidecar(parent, stored);
-    }
+/// The header region of a new file: one page, which a kill writes whole or not at all.
+fn new_region(copy: &[u8; COPY_LEN]) -> [u8; HEADER_LEN] {
+    let mut region = [0; HEADER_LEN];
+    region[..COPY_LEN].copy_from_slice(copy);
+    region
 }
 
 /// Opens a backing file to read and write.

@@ -1,24 +1,36 @@
 //! After an unclean end: each file's header and size are brought to agree before its size is told.
 //!
 //! What authenticates is kept; what was synced is never cut off. Every settlement is recorded.
+//!
+//! A killed process leaves all that it wrote. A power loss may leave any part of what was not synced,
+//! also within the length that a header tells: in files that the ended session made, everything from
+//! the last synced length on is looked at. In older ones it is not: what was there before the session
+//! is durable although no header says so, and cutting them could take it.
 
+use std::io;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::FileType;
+use rustix::io::Errno;
 
 use crate::crypto::derive::FileKeys;
 use crate::format::{
-    BLOCK_LEN, BackingEntry, BackingLen, BlockBinding, BlockIndex, CopySlot, CopyState, Header,
-    RawHeader, SEALED_BLOCK_LEN, backing_len, classify, open_block, plain_len,
+    BLOCK_LEN, BackingEntry, BackingLen, BlockBinding, BlockIndex, CopySlot, CopyState, HEADER_LEN,
+    Header, HeaderError, LONG_SIDECAR_SUFFIX, RawHeader, SEALED_BLOCK_LEN, backing_len, classify,
+    open_block, plain_len,
 };
 use crate::kms;
 use crate::sys;
 
 use super::walk::{Walk, is_out_of_reach};
 use super::{Damage, FileSystem, FsError};
+
+/// A time of the backing filesystem: seconds and nanoseconds since 1970.
+pub(super) type Time = (i64, u32);
 
 /// Whether files may have to be settled.
 pub(super) struct Settling {
@@ -29,13 +41,16 @@ pub(super) struct Settling {
     turn: Mutex<()>,
     /// A directory was moved while the sweep was under way: it may have gone where the sweep has been.
     moved: AtomicBool,
+    /// When files were made that may miss any part of what was not synced.
+    suspect: Option<Range<Time>>,
     /// Settling is the mount's own doing, in the name of who mounted.
     mounter: kms::Caller,
 }
 
 impl Settling {
-    pub(super) fn new(unclean: bool, mounter: kms::Caller) -> Self {
+    pub(super) fn new(unclean: bool, suspect: Option<Range<Time>>, mounter: kms::Caller) -> Self {
         Self {
+            suspect,
             lenient: AtomicBool::new(unclean),
             header_left: AtomicBool::new(false),
             turn: Mutex::new(()),
@@ -71,6 +86,16 @@ impl Settling {
     }
 }
 
+/// What became of a file that was to be settled.
+enum Settled {
+    /// Header and size agree.
+    Done,
+    /// Its key is not to be had now.
+    Later,
+    /// It was made, but not so far that it had a header: nobody was told of it.
+    Unfinished,
+}
+
 /// A file's state on disk, read once.
 pub(super) struct Found {
     file: OwnedFd,
@@ -80,6 +105,7 @@ pub(super) struct Found {
     older: Option<Header>,
     keys: Arc<FileKeys>,
     backing: u64,
+    is_suspect: bool,
 }
 
 impl FileSystem {
@@ -124,7 +150,11 @@ impl FileSystem {
         let mut walk = Walk::new(&root);
         while let Some((way, directory)) = walk.next() {
             let directory = match directory {
-                Err(error) if is_out_of_reach(&error) => continue,
+                Err(error) if is_out_of_reach(&error) => {
+                    // What is in a closed one is not settled.
+                    unsettled += usize::from(error.kind() == io::ErrorKind::PermissionDenied);
+                    continue;
+                }
                 other => other?,
             };
             let mut names = Vec::new();
@@ -139,15 +169,21 @@ impl FileSystem {
                     return Ok(None);
                 }
                 let _turn = self.settling.turn.lock();
-                let Ok(node) = sys::open_node(&directory, &name) else {
-                    continue;
+                let node = match sys::open_node(&directory, &name) {
+                    Ok(node) => node,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => return Err(error.into()),
                 };
                 let stat = sys::stat(&node)?;
                 match FileType::from_raw_mode(stat.st_mode) {
                     FileType::Directory => walk.visit(way.to(name)),
                     // One that the kernel knows was settled when it was looked up.
                     FileType::RegularFile if self.inodes.find(&stat).is_none() => {
-                        unsettled += usize::from(!self.settle(&node)?);
+                        match self.settle(&node)? {
+                            Settled::Done => {}
+                            Settled::Later => unsettled += 1,
+                            Settled::Unfinished => self.remove_unfinished(&directory, &name)?,
+                        }
                     }
                     _ => {}
                 }
@@ -156,32 +192,66 @@ impl FileSystem {
         Ok(Some(unsettled))
     }
 
-    /// The attributes of `node`, which is settled first if need be. The caller holds
-    /// [`Settling::turn`].
-    pub(super) fn settled_stat(&self, node: &OwnedFd) -> Result<sys::Stat, FsError> {
+    /// The attributes of `node`, the entry `name` of `directory`, which is settled first if need be.
+    /// The caller holds [`Settling::turn`].
+    pub(super) fn settled_stat(
+        &self,
+        directory: &OwnedFd,
+        name: &str,
+        node: &OwnedFd,
+    ) -> Result<sys::Stat, FsError> {
         let stat = sys::stat(node)?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         if !is_file || !self.settling.is_lenient() || self.inodes.find(&stat).is_some() {
             return Ok(stat);
         }
-        self.settle(node)?;
+        if let Settled::Unfinished = self.settle(node)? {
+            self.remove_unfinished(directory, name)?;
+            return Err(Errno::NOENT.into());
+        }
         Ok(sys::stat(node)?)
     }
 
-    /// Settles one file; whether that is done. One that cannot be is left as it is, and opening it
-    /// says why: for good when its header is damaged, for now when its key is not to be had.
-    fn settle(&self, node: &OwnedFd) -> Result<bool, FsError> {
+    fn remove_unfinished(&self, directory: &OwnedFd, name: &str) -> Result<(), FsError> {
+        let entry = name.to_owned();
+        self.guard
+            .record_service("UnfinishedFileRemoved", |event| {
+                event.parameter("backingName", entry)
+            })?;
+        sys::unlink(directory, name)?;
+        if let BackingEntry::Long(_) = classify(name.as_bytes()) {
+            let sidecar = format!("{name}{LONG_SIDECAR_SUFFIX}");
+            // Without its entry it stands for nothing.
+            let _ = sys::unlink(directory, &sidecar);
+        }
+        Ok(())
+    }
+
+    /// Settles one file. One that cannot be is left as it is, and opening it says why: for good when
+    /// its header is damaged, for now when its key is not to be had.
+    fn settle(&self, node: &OwnedFd) -> Result<Settled, FsError> {
         let found = match self.find_out(node) {
-            Ok(None) => return Ok(true),
+            Ok(None) => return Ok(Settled::Done),
             Ok(Some(found)) => found,
+            Err(FsError::Integrity(Damage::Header(HeaderError::Damaged)))
+                if self.is_unfinished(node)? =>
+            {
+                return Ok(Settled::Unfinished);
+            }
             Err(error @ (FsError::Integrity(_) | FsError::Key(_))) => {
                 tracing::warn!(%error, "a file could not be settled");
-                return Ok(matches!(error, FsError::Integrity(_)));
+                return Ok(match error {
+                    FsError::Integrity(_) => Settled::Done,
+                    _ => Settled::Later,
+                });
             }
             Err(error) => return Err(error),
         };
         let length = found.settled_length()?;
         let sealed = backing_len(length)?.0;
+        if sealed == found.backing && length == found.header.length && !found.raw.has_damage() {
+            return Ok(Settled::Done);
+        }
         if sealed != found.backing {
             sys::truncate(&found.file, sealed)?;
         }
@@ -196,7 +266,9 @@ impl FileSystem {
         let damaged = [CopySlot::First, CopySlot::Second]
             .into_iter()
             .find(|slot| *found.raw.copy(*slot) == CopyState::Damaged);
-        let slot = damaged.unwrap_or_else(|| found.slot.for_update(found.header.synced));
+        let other_is_synced = found.older.as_ref().is_some_and(|older| older.synced);
+        let slot =
+            damaged.unwrap_or_else(|| found.slot.for_update(found.header.synced, other_is_synced));
         sys::write_at(&found.file, &copy, slot.offset())?;
         sys::restore_times(&found.file, &before)?;
         self.guard.record_service("FileSettled", |event| {
@@ -207,7 +279,24 @@ impl FileSystem {
                 .parameter("backingLength", found.backing)
                 .parameter("length", length)
         })?;
-        Ok(true)
+        Ok(Settled::Done)
+    }
+
+    /// Whether a file has no header because it never had one: not a byte was written, or none reached
+    /// the disk. One that was ever synced has a header.
+    fn is_unfinished(&self, node: &OwnedFd) -> Result<bool, FsError> {
+        let file = self.open_backing(node)?;
+        let mut start = [0; HEADER_LEN + 1];
+        let read = sys::read_up_to(&file, &mut start, 0)?;
+        Ok(read <= HEADER_LEN && start.iter().all(|&byte| byte == 0))
+    }
+
+    /// Whether a file was made when what it has may not all have reached the disk.
+    fn is_suspect(&self, node: &OwnedFd) -> Result<bool, FsError> {
+        let Some(suspect) = &self.settling.suspect else {
+            return Ok(false);
+        };
+        Ok(sys::created(node)?.is_some_and(|created| suspect.contains(&created)))
     }
 
     /// What is on disk, if it needs settling.
@@ -215,7 +304,10 @@ impl FileSystem {
         let backing = sys::stat(node)?.st_size.unsigned_abs();
         let (file, raw) = self.read_header(node)?;
         let (slot, newest) = raw.newest();
-        if !raw.has_damage() && plain_len(BackingLen(backing)) == Some(newest.unverified().length) {
+        let header = newest.unverified();
+        let agree = !raw.has_damage() && plain_len(BackingLen(backing)) == Some(header.length);
+        let is_suspect = self.is_suspect(node)?;
+        if agree && (header.synced || !is_suspect) {
             return Ok(None);
         }
         let keys = self
@@ -235,6 +327,7 @@ impl FileSystem {
             older,
             keys,
             backing,
+            is_suspect,
         }))
     }
 }
@@ -250,15 +343,18 @@ impl Found {
             return Ok(older.length);
         }
         // What was synced counts as there, whether it authenticates or not: reading it says so.
+        let there = plain_or_whole(self.backing);
         let synced = [Some(&self.header), self.older.as_ref()]
             .into_iter()
             .flatten()
-            .filter(|header| header.synced)
-            .map(|header| header.length)
-            .max()
-            .unwrap_or(0)
-            .min(plain_or_whole(self.backing));
-        let mut index = BlockIndex::of(self.header.length.min(plain_or_whole(self.backing)));
+            .find(|header| header.synced)
+            .map_or(0, |header| header.length.min(there));
+        let trusted = if self.is_suspect {
+            synced
+        } else {
+            self.header.length.min(there)
+        };
+        let mut index = BlockIndex::of(trusted);
         loop {
             match self.longest_at(index)? {
                 Some(BLOCK_LEN) => index = BlockIndex(index.0 + 1),

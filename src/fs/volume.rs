@@ -25,8 +25,10 @@ use super::guard::Guard;
 use super::handle::Handles;
 use super::inode::InodeTable;
 use super::journal::{self, Journal, Session};
+use super::mark::Mark;
 use super::node::read_small;
 use super::settle::Settling;
+use super::unsynced::Unsynced;
 use super::{FileSystem, FsError, Options, TreePolicy};
 
 pub(super) const CONFIG: &str = "volume.json";
@@ -196,15 +198,15 @@ impl LockedVolume {
         self.links.as_ref().unwrap_or(&self.control).as_fd()
     }
 
-    /// Makes durable that `session` uses the volume; the session that did not end cleanly before it,
-    /// if any, is what the mark said.
-    fn mark_unclean(&self, session: &Session) -> io::Result<()> {
+    /// Makes durable that a session uses the volume; the one that did not end cleanly before it, if
+    /// any, is what the mark said.
+    fn mark_unclean(&self, mark: &Mark) -> io::Result<()> {
         let temporary = format!("{UNCLEAN}.new");
         match sys::unlink(&self.control, &temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        write_new(&self.control, &temporary, session.to_string().as_bytes())?;
+        write_new(&self.control, &temporary, mark.to_string().as_bytes())?;
         let control = self.control.as_fd();
         sys::rename(control, &temporary, control, UNCLEAN, RenameFlags::empty())?;
         sys::sync_directory(&self.control)
@@ -239,8 +241,9 @@ impl LockedVolume {
 
         let guard = guard(&config, &services)?;
         // The mark comes last: what fails until here leaves a clean volume clean.
-        let left = mark(&self.control).map_err(io)?;
+        let left = Mark::read(&self.control).map_err(io)?;
         let session = Session::generate();
+        let mut suspect = None;
         let fs = |source| VolumeError::Fs {
             path: path.clone(),
             source,
@@ -249,11 +252,23 @@ impl LockedVolume {
         let journal = if options.read_only {
             Journal::volatile()
         } else {
-            // A forged mark names no session that there was: nothing is done again then.
-            if let Some(session) = left.as_ref().and_then(|text| text.parse().ok()) {
-                redone = journal::replay(&session, &self.root).map_err(fs)?;
+            if let Some(left) = &left {
+                redone = left
+                    .mark
+                    .session
+                    .map_or(Ok(0), |session| journal::replay(&session, &self.root))
+                    .map_err(fs)?;
             }
-            self.mark_unclean(&session).map_err(io)?;
+            let boot = sys::boot();
+            let suspect_since = left.as_ref().and_then(|left| left.suspect_since(&boot));
+            let mark = Mark {
+                session: Some(session),
+                boot,
+                suspect_since,
+            };
+            self.mark_unclean(&mark).map_err(io)?;
+            let now = Mark::read(&self.control).map_err(io)?.map(|left| left.made);
+            suspect = suspect_since.zip(now).map(|(since, now)| since..now);
             Journal::create(&session)
         };
         let journal = Arc::new(journal.map_err(io)?);
@@ -265,7 +280,8 @@ impl LockedVolume {
             directories: Handles::new(),
             keyring: Keyring::new(services.keys, config.volume),
             guard,
-            settling: Settling::new(unclean && !options.read_only, services.mounter),
+            unsynced: Unsynced::default(),
+            settling: Settling::new(unclean && !options.read_only, suspect, services.mounter),
             volume: self,
             journal,
             config,
@@ -363,21 +379,12 @@ pub(super) fn guard(config: &VolumeConfig, services: &Services) -> Result<Guard,
 /// # Errors
 /// [`VolumeError`] when there is no volume.
 pub fn is_unclean(backing: &Path) -> Result<bool, VolumeError> {
-    mark(&Volume::read(backing)?.control)
+    Mark::read(&Volume::read(backing)?.control)
         .map(|mark| mark.is_some())
         .map_err(|source| VolumeError::Io {
             path: backing.to_owned(),
             source,
         })
-}
-
-/// What the mark of use says: the session that made it.
-pub(super) fn mark(control: &OwnedFd) -> io::Result<Option<String>> {
-    match read_small(control, UNCLEAN, 64) {
-        Ok(text) => Ok(Some(String::from_utf8_lossy(&text).into_owned())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 pub(super) fn control_path(backing: &Path, name: &str) -> PathBuf {
@@ -425,7 +432,7 @@ impl FileSystem {
         // A volume with files still to be settled, or one not made durable, stays marked.
         let mut clean = failures.is_empty() && !self.settling.is_lenient();
         if self.options.read_only {
-            clean &= mark(&self.volume.control).is_ok_and(|mark| mark.is_none());
+            clean &= Mark::read(&self.volume.control).is_ok_and(|mark| mark.is_none());
         } else {
             let left = if clean {
                 self.volume.mark_clean()

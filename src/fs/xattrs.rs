@@ -113,28 +113,29 @@ impl FileSystem {
         value: &[u8],
         create: XattrCreate,
     ) -> Result<(), FsError> {
-        let (inode, descriptor) = self.changing_xattr(caller, ino, name, "SetXattr")?;
         let flags = match create {
             XattrCreate::CreateOrReplace => sys::XattrFlags::empty(),
             XattrCreate::Create => sys::XattrFlags::CREATE,
             XattrCreate::Replace => sys::XattrFlags::REPLACE,
         };
-        if ACLS.contains(&name) {
-            sys::set_xattr(&*descriptor, name, value, flags)?;
-            return if name == ACCESS_ACL {
-                self.drop_set_group_id(caller, &inode)
-            } else {
-                Ok(())
-            };
-        }
-        let binding = self.binding(&inode, &descriptor)?;
-        let stored = stored_name(&self.keys.xattrs, binding, name)?;
-        let sealed = seal_xattr(&self.keys.xattrs, binding, name, value);
-        sys::set_xattr(&*descriptor, &stored, &sealed, flags)?;
-        if name == CAPABILITY {
-            inode.open.lock().capability_gone = false;
-        }
-        Ok(())
+        self.change_xattr(caller, ino, name, "SetXattr", |inode, node| {
+            if ACLS.contains(&name) {
+                sys::set_xattr(node, name, value, flags)?;
+                return if name == ACCESS_ACL {
+                    self.drop_set_group_id(caller, inode)
+                } else {
+                    Ok(())
+                };
+            }
+            let binding = self.binding(inode, node)?;
+            let stored = stored_name(&self.keys.xattrs, binding, name)?;
+            let sealed = seal_xattr(&self.keys.xattrs, binding, name, value);
+            sys::set_xattr(node, &stored, &sealed, flags)?;
+            if name == CAPABILITY {
+                inode.open.lock().capability_gone = false;
+            }
+            Ok(())
+        })
     }
 
     /// Removes an attribute.
@@ -142,13 +143,14 @@ impl FileSystem {
     /// # Errors
     /// Policy; `ENODATA` when there is none.
     pub fn remove_xattr(&self, caller: Caller, ino: Ino, name: &str) -> Result<(), FsError> {
-        let (inode, descriptor) = self.changing_xattr(caller, ino, name, "RemoveXattr")?;
-        if ACLS.contains(&name) {
-            return Ok(sys::remove_xattr(&*descriptor, name)?);
-        }
-        let binding = self.binding(&inode, &descriptor)?;
-        let stored = stored_name(&self.keys.xattrs, binding, name)?;
-        Ok(sys::remove_xattr(&*descriptor, &stored)?)
+        self.change_xattr(caller, ino, name, "RemoveXattr", |inode, node| {
+            if ACLS.contains(&name) {
+                return Ok(sys::remove_xattr(node, name)?);
+            }
+            let binding = self.binding(inode, node)?;
+            let stored = stored_name(&self.keys.xattrs, binding, name)?;
+            Ok(sys::remove_xattr(node, &stored)?)
+        })
     }
 
     /// A file that is changed loses its capabilities, as `capabilities(7)` says.
@@ -169,13 +171,14 @@ impl FileSystem {
         }
     }
 
-    fn changing_xattr(
+    fn change_xattr(
         &self,
         caller: Caller,
         ino: Ino,
         name: &str,
         operation: &'static str,
-    ) -> Result<(std::sync::Arc<Inode>, std::sync::Arc<OwnedFd>), FsError> {
+        change: impl FnOnce(&Inode, &OwnedFd) -> Result<(), FsError>,
+    ) -> Result<(), FsError> {
         self.refuse_if_read_only()?;
         let inode = self.inodes.get(ino)?;
         let descriptor = self.inodes.descriptor(&inode)?;
@@ -188,8 +191,11 @@ impl FileSystem {
             Action::SetAttr
         };
         let allowed = attempt.check(action)?;
-        attempt.record(&allowed, |event| event.parameter("name", name.to_owned()))?;
-        Ok((inode, descriptor))
+        attempt.perform(
+            &allowed,
+            |event| event.parameter("name", name.to_owned()),
+            || change(&inode, &descriptor),
+        )
     }
 
     /// The binding, unless the node has no attribute of ours: most have none, and a file's id costs

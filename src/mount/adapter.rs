@@ -121,7 +121,7 @@ impl Filesystem for Adapter {
         size: Option<u64>,
         atime: Option<TimeOrNow>,
         mtime: Option<TimeOrNow>,
-        _ctime: Option<SystemTime>,
+        ctime: Option<SystemTime>,
         _: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
@@ -136,6 +136,7 @@ impl Filesystem for Adapter {
             size,
             accessed: atime.map(new_time),
             modified: mtime.map(new_time),
+            changed: ctime.map(|time| new_time(TimeOrNow::SpecificTime(time))),
         };
         let caller = caller(request);
         if change.size.is_some() {

@@ -14,7 +14,7 @@ use crate::common::{Home, Mount, ROOT, Volume, pattern, within};
 const BLOCK: usize = 4096;
 
 /// Kills the daemon at once and takes its dead mount away.
-fn kill(mount: Mount<'_>) {
+pub(crate) fn kill(mount: Mount<'_>) {
     let daemon = mount.daemon();
     kill_process(daemon, Signal::KILL).unwrap();
     within(Duration::from_secs(10), "the daemon ends", || {
@@ -37,7 +37,7 @@ fn lazy_unmount(point: &Path) {
     assert!(status.success());
 }
 
-fn verify_log(volume: &Volume<'_>) {
+pub(crate) fn verify_log(volume: &Volume<'_>) {
     volume
         .home
         .kmsfs()

@@ -14,6 +14,7 @@ mod integrity;
 mod key_service;
 mod keys_cli;
 mod kill;
+mod kill_load;
 mod metadata;
 mod mount_helper;
 mod names;

@@ -79,9 +79,19 @@ fn a_torn_copy_leaves_the_other_in_force_and_is_told() {
 
 #[test]
 fn a_synced_state_is_never_overwritten_in_place() {
-    assert_eq!(CopySlot::First.for_update(true), CopySlot::Second);
-    assert_eq!(CopySlot::Second.for_update(true), CopySlot::First);
-    assert_eq!(CopySlot::First.for_update(false), CopySlot::First);
+    let (first, second) = (CopySlot::First, CopySlot::Second);
+    assert_eq!(first.for_update(true, false), second);
+    assert_eq!(second.for_update(true, true), first);
+    assert_eq!(
+        first.for_update(false, true),
+        first,
+        "the other copy is the last synced one"
+    );
+    assert_eq!(
+        first.for_update(false, false),
+        second,
+        "a torn write would leave no copy"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::format::{
 use crate::keyring::KeyringError;
 use crate::sys;
 
-use super::super::content::Content;
+use super::super::content::{Content, OnDisk};
 use super::super::inode::Inode;
 use super::super::open::read_region;
 use super::super::settle::plain_or_whole;
@@ -213,11 +213,13 @@ impl Walk<'_> {
             ..whole.header
         };
         let journal = self.fs.journal.clone();
-        let content = Content::new(whole.file, whole.keys, header.clone(), whole.slot, journal);
-        let content = match content {
-            Ok(content) => content,
-            Err(error) => return self.report_error(Kind::Blocks, &inode, &error.into()),
+        let on_disk = OnDisk {
+            header: header.clone(),
+            slot: whole.slot,
+            // Nothing is written.
+            other_is_synced: false,
         };
+        let content = Content::new(whole.file, number, whole.keys, on_disk, journal);
         let file = Arc::new(Reading {
             inode,
             content,

@@ -29,8 +29,10 @@ use super::guard::Target;
 use super::handle::Handles;
 use super::inode::{Inode, InodeTable, join};
 use super::journal::{self, Journal, Pending};
+use super::mark::Mark;
 use super::settle::Settling;
-use super::volume::{guard, log_name, mark};
+use super::unsynced::Unsynced;
+use super::volume::{guard, log_name};
 use super::{Caller, FileSystem, FsError, LockedVolume, Options, Services, VolumeError};
 
 pub use finding::{Checked, Class, Finding, Kind};
@@ -92,21 +94,23 @@ impl LockedVolume {
         };
         let (config, keys) = self.authenticate(config, &services)?;
         let guard = guard(&config, &services)?;
-        let left = mark(&self.control).unwrap_or_else(|_| Some(String::new()));
-        let session = left.as_deref().and_then(|text| text.parse().ok());
+        // A mark that cannot be read is one all the same.
+        let left = Mark::read(&self.control);
+        let unclean = !matches!(left, Ok(None));
+        let session = left.ok().flatten().and_then(|left| left.mark.session);
         let under_way = match &session {
             Some(session) => journal::under_way(session).map_err(io)?,
             None => Vec::new(),
         };
         let root = self.root.try_clone().map_err(io)?;
-        let unclean = left.is_some();
         let filesystem = FileSystem {
             inodes: InodeTable::new(root, options.descriptors).map_err(io)?,
             files: Handles::new(),
             directories: Handles::new(),
             keyring: Keyring::new(services.keys, config.volume),
             guard,
-            settling: Settling::new(unclean, services.mounter),
+            settling: Settling::new(unclean, None, services.mounter),
+            unsynced: Unsynced::default(),
             volume: self,
             journal: Arc::new(Journal::volatile().map_err(io)?),
             config,

@@ -64,19 +64,21 @@ impl Content {
             reserve(&self.file, offset.0, total as u64)?;
         }
         state.touch();
-        if let Err(error) = slot.apply(&self.file, self.place, None, offset, total) {
+        if let Err(cut) = slot.apply(&self.file, self.place, None, offset, total) {
+            let sealed = slot.data(total);
+            self.mend(state, &span, sealed, cut.written, &edges);
             if length > state.length {
                 self.undo_growth(state, &edges);
             }
-            return Err(error.into());
+            return Err(cut.error.into());
         }
         state.length = length;
         state.fill_gaps(&(span.first.0..span.first.0 + span.count));
         Ok(())
     }
 
-    /// The first and last block of `span`, where they exist and `range` covers them in part, or
-    /// makes the file's short last block longer.
+    /// The first and last block of `span`, where they exist and `range` covers them in part, and the
+    /// file's short last block, where `range` makes it longer.
     fn read_edges(
         &self,
         state: &State,
@@ -85,7 +87,9 @@ impl Content {
     ) -> Result<Vec<Before>, FsError> {
         let last = BlockIndex(span.first.0 + span.count - 1);
         let mut edges: Vec<Before> = Vec::new();
-        for index in [span.first, last] {
+        let end = BlockIndex::of(state.length);
+        let longer = Some(end).filter(|end| (span.first..=last).contains(end));
+        for index in [span.first, last].into_iter().chain(longer) {
             let len = index.plain_len_within(state.length);
             let end = index.start() + len as u64;
             let covered = range.start <= index.start() && end <= range.end;
@@ -93,39 +97,108 @@ impl Content {
             if len == 0 || (covered && !grows) || edges.iter().any(|edge| edge.index == index) {
                 continue;
             }
-            let mut sealed = vec![0; len + OVERHEAD];
-            match sys::read_at(&self.file, &mut sealed, index.backing_offset().0) {
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    return Err(Damage::Missing(index).into());
-                }
-                other => other?,
-            }
-            let mut plaintext = vec![0; len];
-            let mut binding = BlockBinding::new(&state.header.file);
-            let opened = open_or_hole(
-                state,
-                &self.keys,
-                &mut binding,
-                index,
-                &sealed,
-                &mut plaintext,
-            );
+            let (before, opened) = self.read_before(state, index)?;
             // What is wholly written over need not be readable.
             if !covered {
                 opened?;
             }
-            edges.push(Before {
-                index,
-                plaintext,
-                sealed,
-            });
+            edges.push(before);
         }
         Ok(edges)
     }
 
+    /// The block `index` as it is, and whether it could be opened.
+    fn read_before(
+        &self,
+        state: &State,
+        index: BlockIndex,
+    ) -> Result<(Before, Result<(), FsError>), FsError> {
+        let len = index.plain_len_within(state.length);
+        let mut sealed = vec![0; len + OVERHEAD];
+        match sys::read_at(&self.file, &mut sealed, index.backing_offset().0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Damage::Missing(index).into());
+            }
+            other => other?,
+        }
+        let mut plaintext = vec![0; len];
+        let mut binding = BlockBinding::new(&state.header.file);
+        let opened = open_or_hole(
+            state,
+            &self.keys,
+            &mut binding,
+            index,
+            &sealed,
+            &mut plaintext,
+        );
+        let before = Before {
+            index,
+            plaintext,
+            sealed,
+        };
+        Ok((before, opened))
+    }
+
+    /// Cuts the block `last` to its first `keep` bytes, and the file behind it. A shorter block is
+    /// another one: sealed anew.
+    pub(super) fn cut_in_block(
+        &self,
+        state: &mut State,
+        last: BlockIndex,
+        keep: usize,
+    ) -> Result<(), FsError> {
+        let (before, opened) = self.read_before(state, last)?;
+        opened?;
+        let mut slot = self.journal.slot();
+        let len = keep + OVERHEAD;
+        let mut binding = BlockBinding::new(&state.header.file);
+        let sealed = slot.data(len);
+        let block = &before.plaintext[..keep];
+        seal_block(&self.keys.content, &mut binding, last, block, sealed);
+        let (start, cut) = (last.backing_offset(), last.backing_offset().0 + len as u64);
+        slot.apply(&self.file, self.place, Some(cut), start, len)
+            .map_err(|cut| {
+                if cut.written > 0
+                    && let Err(error) = sys::write_at(&self.file, &before.sealed, start.0)
+                {
+                    state.note_not_undone(&error);
+                }
+                cut.error.into()
+            })
+    }
+
+    /// A write failed after `written` bytes of `sealed`, perhaps within a block that was there: as that
+    /// would be neither, it is made the new one, or else the old one.
+    fn mend(
+        &self,
+        state: &State,
+        span: &SealedSpan,
+        sealed: &[u8],
+        written: usize,
+        edges: &[Before],
+    ) {
+        let (number, part) = (written / SEALED_BLOCK_LEN, written % SEALED_BLOCK_LEN);
+        let torn = BlockIndex(span.first.0 + number as u64);
+        if part == 0 || torn.start() >= state.length {
+            return;
+        }
+        let start = torn.backing_offset().0;
+        let end = sealed.len().min((number + 1) * SEALED_BLOCK_LEN);
+        let mended = sys::write_at(&self.file, &sealed[written..end], start + part as u64).or_else(
+            |error| match edges.iter().find(|before| before.index == torn) {
+                Some(before) => sys::write_at(&self.file, &before.sealed, start),
+                None => Err(error),
+            },
+        );
+        if let Err(error) = mended {
+            let file = state.header.file;
+            tracing::error!(%file, block = torn.0, %error, "a failed write left a torn block");
+        }
+    }
+
     /// A write beyond the end failed half-way (no space, quota): the file ends where it did, and its
     /// short last block is what it was.
-    fn undo_growth(&self, state: &State, edges: &[Before]) {
+    fn undo_growth(&self, state: &mut State, edges: &[Before]) {
         let last = BlockIndex::of(state.length);
         let undone = || -> io::Result<()> {
             if let Some(before) = edges.iter().find(|before| before.index == last) {
@@ -135,7 +208,7 @@ impl Content {
             sys::truncate(&self.file, length.0)
         };
         if let Err(error) = undone() {
-            tracing::error!(file = %state.header.file, %error, "a failed write could not be undone");
+            state.note_not_undone(&error);
         }
     }
 }
