@@ -179,7 +179,7 @@ impl FileSystem {
         descriptor: &OwnedFd,
         record: &[u8],
     ) -> Result<DirectoryId, FsError> {
-        if record.is_empty() {
+        if record.iter().all(|&byte| byte == 0) {
             // A crash came between the record's creation and its content.
             if is_empty_directory(descriptor)? && !self.options.read_only {
                 sys::unlink(descriptor, DIRECTORY_RECORD)?;

@@ -326,7 +326,7 @@ impl Disk {
                 if if ordered {
                     number < names_until
                 } else {
-                    random.next_u32() % 2 == 0
+                    random.next_u32().is_multiple_of(2)
                 } {
                     disk.apply(event);
                 }
@@ -334,7 +334,7 @@ impl Disk {
                 match (random.next_u32() % 4, event) {
                     (0, Event::Write(file, offset, data)) => {
                         let chosen = random.next_u64();
-                        if chosen % 3 == 0 {
+                        if chosen.is_multiple_of(3) {
                             // The size is there before what it is the size of.
                             let end = *offset as usize + data.len();
                             if let Some(bytes) = disk.file(*file) {

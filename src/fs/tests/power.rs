@@ -406,9 +406,10 @@ pub(super) fn mount_twice(volume: &TestVolume<'_>, disk: &mut Disk, context: &st
 /// Everything that a file goes through. Where names come in any order, no long ones: the removal of a
 /// name file must not overtake the renaming that made it useless.
 fn perform(stage: &mut Stage, ordered: bool) {
-    let (long, longest) = match ordered {
-        true => (&LONG[..200], LONG),
-        false => (&b"one"[..], &b"two"[..]),
+    let (long, longest): (&[u8], &[u8]) = if ordered {
+        (&LONG[..200], LONG)
+    } else {
+        (b"one", b"two")
     };
     let file = stage.create(&[b"file"]);
     stage.write(file, 0, &pattern(0, 10_000));
