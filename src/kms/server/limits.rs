@@ -13,7 +13,7 @@ pub(super) const BLOCKING: usize = 16;
 /// Requests at once on one HTTP/2 connection.
 pub(super) const STREAMS: u32 = 128;
 /// How long requests under way may take to finish when the service ends.
-pub(super) const GRACE: Duration = Duration::from_secs(10);
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// How long a client may take for its part of a TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a client on TCP may take to send the head of a request, the wait between two requests
