@@ -239,7 +239,7 @@ fn one_kill(volume: &Volume<'_>, number: u64) {
         scope.spawn(|| round.cut(&progress.cut));
         scope.spawn(|| round.rename(&progress.renamed));
         scope.spawn(|| round.make(&progress.made));
-        within(Duration::from_secs(60), "every load has begun", || {
+        within(Duration::from_mins(1), "every load has begun", || {
             progress.all().iter().all(|p| p.load(Ordering::SeqCst) > 2)
         });
         std::thread::sleep(Duration::from_millis(number * 37 % 300));
@@ -261,7 +261,7 @@ fn kills_in_the_middle_of_a_parallel_load_lose_nothing_that_was_written() {
     }
     // No repair by hand: after a while of peace nothing is left to be settled.
     let mount = volume.mount();
-    within(Duration::from_secs(60), "the sweep is done", || {
+    within(Duration::from_mins(1), "the sweep is done", || {
         let records = home.audit_records();
         let last = |name: &str| {
             records
