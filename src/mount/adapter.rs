@@ -17,18 +17,17 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::format::NAME_MAX;
 use crate::fs::{Change, FileSystem, Ino};
 use crate::sys;
 
 use super::convert::{
-    allocation, caller, device_number, file_attr, file_type, handle, ino, new_time, open_flags,
-    rename_mode, text, xattr_create,
+    allocation, caller, device_number, file_attr, handle, ino, new_time, open_flags, rename_mode,
+    text, xattr_create,
 };
-use super::listing::list_with_attributes;
+use super::listing::{list_names, list_with_attributes};
 use super::negotiate::negotiate;
 use super::reply::{
-    Desk, GENERATION, done, forget_mode, found, found_or_absent, or_absent, told, ttl,
+    Desk, GENERATION, done, forget_mode, found, found_or_absent, or_absent, space, told, ttl,
 };
 
 thread_local! {
@@ -299,13 +298,12 @@ impl Filesystem for Adapter {
         reply: ReplyData,
     ) {
         PLAINTEXT.with_borrow_mut(|plaintext| {
-            match self.desk.serve("read", |fs| {
+            let read = self.desk.serve("read", |fs| {
                 fs.refuse_if_cut_off()?;
                 fs.read(handle(fh), offset, size as usize, plaintext)
-            }) {
-                Ok(()) => reply.data(plaintext),
-                Err(error) => self.desk.fail(reply, error),
-            }
+            });
+            self.desk
+                .answer(reply, read, |reply, ()| reply.data(plaintext));
         });
     }
 
@@ -327,23 +325,20 @@ impl Filesystem for Adapter {
             .then(|| caller(request));
         // What comes from the kernel's cache was taken from a program when it was allowed to write.
         let cached = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
-        match self.desk.serve("write", |fs| {
+        let written = self.desk.serve("write", |fs| {
             if !cached {
                 fs.refuse_if_cut_off()?;
             }
             fs.write(handle(fh), offset, data, killer)
-        }) {
-            Ok(set_ids) => {
-                self.desk.forget_mode(number, set_ids);
-                reply.written(data.len() as u32);
-            }
-            Err(error) => self.desk.fail(reply, error),
-        }
+        });
+        self.desk.answer(reply, written, |reply, set_ids| {
+            self.desk.forget_mode(number, set_ids);
+            reply.written(data.len() as u32);
+        });
     }
 
     fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        // Every write was answered when it was done.
-        reply.ok();
+        reply.ok(); // Every write was answered when it was done.
     }
 
     fn release(
@@ -366,15 +361,13 @@ impl Filesystem for Adapter {
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.desk.serve("opendir", |fs| {
+        let opened = self.desk.serve("opendir", |fs| {
             fs.open_directory(caller(request), ino(number))
-        }) {
-            Ok(opened) => reply.opened(
-                FileHandle(opened.0),
-                FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
-            ),
-            Err(error) => self.desk.fail(reply, error),
-        }
+        });
+        let flags = FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE;
+        self.desk.answer(reply, opened, |reply, opened| {
+            reply.opened(FileHandle(opened.0), flags);
+        });
     }
 
     fn readdir(
@@ -386,15 +379,9 @@ impl Filesystem for Adapter {
         mut reply: ReplyDirectory,
     ) {
         let listed = self.desk.serve("readdir", |fs| {
-            fs.list(handle(fh), offset, |item| {
-                let name = OsStr::from_bytes(item.name);
-                !reply.add(INodeNo(item.ino.0), item.next, file_type(item.kind), name)
-            })
+            list_names(fs, handle(fh), offset, &mut reply)
         });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(error) => self.desk.fail(reply, error),
-        }
+        self.desk.answer(reply, listed, |reply, ()| reply.ok());
     }
 
     fn readdirplus(
@@ -410,10 +397,7 @@ impl Filesystem for Adapter {
             let directory = ino(number);
             list_with_attributes(fs, directory, handle(fh), offset, names_only, &mut reply)
         });
-        match listed {
-            Ok(()) => reply.ok(),
-            Err(error) => self.desk.fail(reply, error),
-        }
+        self.desk.answer(reply, listed, |reply, ()| reply.ok());
     }
 
     fn releasedir(&self, _: &Request, _: INodeNo, fh: FileHandle, _: OpenFlags, reply: ReplyEmpty) {
@@ -434,19 +418,8 @@ impl Filesystem for Adapter {
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
-        match self.desk.serve("statfs", FileSystem::statfs) {
-            Ok(stat) => reply.statfs(
-                stat.f_blocks,
-                stat.f_bfree,
-                stat.f_bavail,
-                stat.f_files,
-                stat.f_ffree,
-                stat.f_bsize as u32,
-                NAME_MAX as u32,
-                stat.f_frsize as u32,
-            ),
-            Err(error) => self.desk.fail(reply, error),
-        }
+        let told = self.desk.serve("statfs", FileSystem::statfs);
+        self.desk.answer(reply, told, |r, stat| space(r, &stat));
     }
 
     fn setxattr(

@@ -4,12 +4,25 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
 
-use fuser::{INodeNo, ReplyDirectoryPlus};
+use fuser::{INodeNo, ReplyDirectory, ReplyDirectoryPlus};
 
 use crate::fs::{FileSystem, FsError, HandleId, Ino, Listed};
 
 use super::convert::{absent, file_attr, file_type};
 use super::reply::{GENERATION, ttl};
+
+/// Fills `reply` with names.
+pub(super) fn list_names(
+    filesystem: &FileSystem,
+    handle: HandleId,
+    offset: u64,
+    reply: &mut ReplyDirectory,
+) -> Result<(), FsError> {
+    filesystem.list(handle, offset, |item| {
+        let name = OsStr::from_bytes(item.name);
+        !reply.add(INodeNo(item.ino.0), item.next, file_type(item.kind), name)
+    })
+}
 
 /// Fills `reply` with entries and their attributes, each of which counts as a lookup; with
 /// `names_only` the kernel looks them up itself.

@@ -10,7 +10,9 @@ use fuser::{
     ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
 };
 
+use crate::format::NAME_MAX;
 use crate::fs::{Attr, FileSystem, FsError, SetIds};
+use crate::sys;
 
 use super::convert::{absent, file_attr};
 use super::errno::errno;
@@ -161,11 +163,21 @@ impl Desk {
         }
     }
 
-    pub(super) fn empty(&self, reply: ReplyEmpty, result: Result<(), FsError>) {
+    /// Sends what came of a request.
+    pub(super) fn answer<R: Fails, T>(
+        &self,
+        reply: R,
+        result: Result<T, FsError>,
+        answer: impl FnOnce(R, T),
+    ) {
         match result {
-            Ok(()) => reply.ok(),
+            Ok(value) => answer(reply, value),
             Err(error) => self.fail(reply, error),
         }
+    }
+
+    pub(super) fn empty(&self, reply: ReplyEmpty, result: Result<(), FsError>) {
+        self.answer(reply, result, |reply, ()| reply.ok());
     }
 
     pub(super) fn xattr(&self, reply: ReplyXattr, size: u32, result: Result<Vec<u8>, FsError>) {
@@ -209,6 +221,19 @@ pub(super) fn forget_mode(notifier: &OnceLock<Notifier>, inode: INodeNo, set_ids
     if let Err(error) = notifier.inval_inode(inode, -1, 0) {
         tracing::debug!(%error, "the kernel's attributes could not be invalidated");
     }
+}
+
+pub(super) fn space(reply: ReplyStatfs, stat: &sys::StatFs) {
+    reply.statfs(
+        stat.f_blocks,
+        stat.f_bfree,
+        stat.f_bavail,
+        stat.f_files,
+        stat.f_ffree,
+        stat.f_bsize as u32,
+        NAME_MAX as u32,
+        stat.f_frsize as u32,
+    );
 }
 
 pub(super) fn done(_: &FileSystem, reply: ReplyEmpty, (): ()) {
