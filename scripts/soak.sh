@@ -12,6 +12,7 @@ cd "$(dirname "$0")/.."
 source scripts/lib.sh
 only=" $* "
 logs=soak-logs
+export KMSFS_KILLS=100
 # shellcheck source=scripts/steps.sh
 source scripts/steps.sh
 
@@ -21,7 +22,10 @@ install_missing python3=python3 setpriv=util-linux
 say "Running"
 step release 1800 cargo build --locked --release
 
-step kms-kills 1800 env KMSFS="$target/release/kmsfs" KMSFS_KILLS=100 scripts/kms.sh -k kills
+step kms-kills 1800 env KMSFS="$target/release/kmsfs" scripts/kms.sh -k kills
+step model 3600 env PROPTEST_CASES=20000 cargo test --locked --lib fs::tests::random
+step power 3600 env POWER_SEEDS=100 cargo test --locked --lib fs::tests::power
+step kills 3600 env TMPDIR="$work" "${runner[@]}" cargo test --locked --test mount kill_load
 for profile in everything small blocks large mapped holes; do load "fsx-$profile" 3600 long; done
 load ranges 3600 long
 load fio 1800 long

@@ -77,6 +77,13 @@ tool() {
 sudo=()
 if ((EUID != 0)); then sudo=(sudo); fi
 
+# The tests need root; cargo does not: it starts the test programs through sudo.
+runner=()
+if ((EUID != 0)); then
+    triple=$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
+    runner=("CARGO_TARGET_${triple}_RUNNER=sudo env TMPDIR=$work HOME=$HOME PATH=$PATH ${KMSFS_KILLS:+KMSFS_KILLS=$KMSFS_KILLS}")
+fi
+
 # mounted NAME SECONDS COMMAND...: a step inside a fresh mount of the release build, started with what
 # `around` says.
 around=()

@@ -45,12 +45,6 @@ step doctests 300 cargo test --locked --doc
 
 # ---- real mounts ----------------------------------------------------------------------------
 
-# The tests need root; cargo does not: it starts the test programs through sudo.
-runner=()
-if ((EUID != 0)); then
-    triple=$(rustc -vV | sed -n 's/^host: //p' | tr a-z- A-Z_)
-    runner=("CARGO_TARGET_${triple}_RUNNER=sudo env TMPDIR=$work HOME=$HOME PATH=$PATH")
-fi
 step mounts 900 env TMPDIR="$work" "${runner[@]}" cargo test --locked --no-fail-fast --test '*'
 step release 900 cargo build --locked --release
 step kms 300 env KMSFS="$target/release/kmsfs" scripts/kms.sh
