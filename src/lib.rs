@@ -10,6 +10,9 @@ pub mod cli;
 pub mod crypto;
 pub mod format;
 pub mod fs;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod keyring;
 pub mod kms;
 pub mod mount;

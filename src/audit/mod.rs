@@ -21,6 +21,9 @@ mod checkpoint;
 mod event;
 mod evidence;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod generations;
 mod head;
 mod identity;

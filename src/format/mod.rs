@@ -5,6 +5,9 @@
 mod block;
 mod context;
 mod directory;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod geometry;
 mod header;
 mod id;
@@ -22,6 +25,8 @@ pub use geometry::{
     BLOCK_LEN, BackingLen, BackingOffset, BlockIndex, HEADER_LEN, MAX_LENGTH, SEALED_BLOCK_LEN,
     SealedSpan, TooLarge, backing_len, plain_len,
 };
+#[cfg(test)]
+pub(crate) use header::seal_anew;
 pub use header::{COPY_LEN, CopySlot, CopyState, Header, HeaderError, KeySlot, RawCopy, RawHeader};
 pub use id::{DirectoryId, FileId, VolumeId};
 pub use name::{

@@ -328,7 +328,7 @@ fn replay_below(root: &OwnedFd, pending: &[Pending]) -> Result<usize, FsError> {
 }
 
 impl Pending {
-    fn read(slot: &[u8]) -> Option<Self> {
+    pub(super) fn read(slot: &[u8]) -> Option<Self> {
         let number = |at: usize| {
             Some(u64::from_le_bytes(
                 slot.get(at..at + 8)?.try_into().expect("8 bytes"),

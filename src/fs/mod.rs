@@ -11,6 +11,9 @@ mod content;
 mod directory;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod handle;
 mod inode;

@@ -26,6 +26,9 @@ mod daemon;
 mod embedded;
 mod envelope;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod home;
 mod home_error;
 mod home_file;

@@ -47,6 +47,9 @@ mod condition;
 mod decide;
 mod document;
 mod finding;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod json;
 pub mod keys;
 mod operator;
