@@ -115,8 +115,11 @@ impl FileSystem {
     /// When the backing node cannot be reached.
     pub fn get_attr(&self, ino: Ino) -> Result<Attr, FsError> {
         let inode = self.inodes.get(ino)?;
-        let stat = sys::stat(&*self.inodes.descriptor(&inode)?)?;
-        self.attr(&inode, stat)
+        let attr = || {
+            let stat = sys::stat(&*self.inodes.descriptor(&inode)?)?;
+            self.attr(&inode, stat)
+        };
+        self.guard.noticed("GetAttr", &inode, attr())
     }
 
     /// Changes attributes and returns the new ones.

@@ -56,7 +56,9 @@ impl FileSystem {
             .inodes
             .remember(parent.link(name, &stored), &stat, descriptor)?;
         drop(turn);
-        self.attr(&inode, stat)
+        let attr = self.attr(&inode, stat);
+        self.guard
+            .noticed("Lookup", &inode, attr)
             .inspect_err(|_| self.inodes.forget(inode.ino, 1))
     }
 

@@ -3,6 +3,7 @@
 
 mod disk;
 mod faults;
+mod hostile;
 mod model;
 mod operations;
 mod ops;

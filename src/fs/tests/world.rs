@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use crate::audit::Durability;
 use crate::format::VolumeId;
 use crate::fs::{
-    Attr, Caller, FileSystem, FsError, Ino, NewVolume, Options, Services, Volume, volume_arn,
+    Attr, Caller, Check, CheckOptions, FileSystem, FsError, Ino, NewVolume, Options, Services,
+    Volume, VolumeError, volume_arn,
 };
 use crate::keyring::KeyringError;
 use crate::kms::{self, CreateKeyRequest, Home, HomeSettings, KeyService, Unlock};
@@ -105,22 +106,47 @@ impl TestVolume<'_> {
 
     /// Mounts `backing`, a copy of this volume in some state.
     pub(super) fn mount_at(&self, backing: &Path) -> FileSystem {
+        self.try_mount_at(backing).unwrap()
+    }
+
+    /// Mounts, or says why not.
+    pub(super) fn try_mount(&self) -> Result<FileSystem, VolumeError> {
+        self.try_mount_at(&self.backing)
+    }
+
+    /// Prepares a check.
+    pub(super) fn check(&self, threads: NonZeroUsize) -> Check {
+        let volume = Volume::read(&self.backing).unwrap();
+        let (locked, config) = volume.lock_to_check(|_| false).unwrap();
+        let options = CheckOptions {
+            threads,
+            blocks: true,
+            descriptors: NonZeroUsize::new(2).unwrap(),
+        };
+        let services = self.services(&config.unverified().volume.to_string());
+        locked.open_to_check(config, services, options).unwrap()
+    }
+
+    fn services(&self, volume: &str) -> Services {
         let home = &self.world.home;
-        let volume = Volume::read(backing).unwrap();
-        let (locked, config) = volume.lock(Path::new("/nowhere"), |_| false).unwrap();
-        let volume = config.unverified().volume.to_string();
         let principals = home.clone();
-        let services = Services {
+        Services {
             keys: self.world.service.clone(),
             principals: Arc::new(move |uid, gid| principals.principal(uid, gid)),
             audit: home.audit_dir(),
             durability: Durability::Balanced,
             anchor: home.anchor().unwrap(),
-            policy: home.policy_path(&volume),
+            policy: home.policy_path(volume),
             account: home.account().to_owned(),
             region: home.region().to_owned(),
             mounter: self.world.mounter(),
-        };
+        }
+    }
+
+    fn try_mount_at(&self, backing: &Path) -> Result<FileSystem, VolumeError> {
+        let volume = Volume::read(backing)?;
+        let (locked, config) = volume.lock(Path::new("/nowhere"), |_| false)?;
+        let services = self.services(&config.unverified().volume.to_string());
         let options = Options {
             read_only: false,
             strict_audit: false,
@@ -129,7 +155,7 @@ impl TestVolume<'_> {
             offline_grace: Duration::ZERO,
             access_times: true,
         };
-        locked.open(config, services, options).unwrap()
+        locked.open(config, services, options)
     }
 
     /// Denies `action` to everyone from the next tick on.
