@@ -97,23 +97,21 @@ enum Channel {
 }
 
 impl Remote {
-    /// Finds out what answers: only a kmsfs server knows its epoch.
+    /// Finds out what answers.
     fn over(channel: Channel, name: String) -> Result<Self, RemoteError> {
         let mut remote = Self {
             channel,
             name,
             is_kmsfs: true,
         };
-        match remote.call::<EpochResponse>("Epoch", "Kmsfs.Epoch", None, &Empty {}) {
-            Ok(_) => {}
-            Err(reason @ KmsError::Unreachable(_)) => {
+        match is_kmsfs(remote.call("Epoch", "Kmsfs.Epoch", None, &Empty {})) {
+            Ok(is_kmsfs) => remote.is_kmsfs = is_kmsfs,
+            Err(reason) => {
                 return Err(RemoteError::Unusable {
                     service: remote.name,
                     reason,
                 });
             }
-            // Whether it lets us in is seen when it is asked for a key.
-            Err(_) => remote.is_kmsfs = matches!(remote.channel, Channel::Socket(_)),
         }
         Ok(remote)
     }
@@ -167,6 +165,17 @@ impl Remote {
                 KmsError::Unreachable(format!("the key service {name} does not answer: {reason}"))
             }
         })
+    }
+}
+
+/// Whether a kmsfs server gave this answer to `Epoch`. AWS KMS knows no such operation. Any other
+/// refusal says nothing of who refuses, and a guess would hold as long as the mount: taken for AWS, a
+/// busy or sealed server would no longer be told who asks.
+fn is_kmsfs(answer: Result<EpochResponse, KmsError>) -> Result<bool, KmsError> {
+    match answer {
+        Ok(_) => Ok(true),
+        Err(KmsError::UnknownOperation(_)) => Ok(false),
+        Err(reason) => Err(reason),
     }
 }
 
@@ -236,3 +245,28 @@ macro_rules! forward_operations {
     };
 }
 with_operations!(forward_operations);
+
+#[cfg(test)]
+mod tests {
+    use super::{EpochResponse, KmsError, is_kmsfs};
+
+    #[test]
+    fn only_who_does_not_know_the_operation_is_taken_for_aws() {
+        assert_eq!(is_kmsfs(Ok(EpochResponse { epoch: 7 })), Ok(true));
+        assert_eq!(
+            is_kmsfs(Err(KmsError::UnknownOperation(String::new()))),
+            Ok(false)
+        );
+        for code in [
+            "ThrottlingException",
+            "ServiceUnavailableException",
+            "InvalidSignatureException",
+            "AccessDeniedException",
+            "KMSInternalException",
+            "DependencyTimeoutException",
+        ] {
+            let refused = KmsError::from_wire(code, "why".to_owned());
+            assert_eq!(is_kmsfs(Err(refused.clone())), Err(refused), "{code}");
+        }
+    }
+}
