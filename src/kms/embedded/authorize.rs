@@ -86,9 +86,9 @@ impl Embedded {
         facts: Facts<'_>,
         grants: &[&str],
     ) -> Result<Allowed, Denied> {
-        let attached = self.identity_policies(&trail.caller().principal);
+        let attached = self.identity_policies(trail.principal());
         let mut identity: Vec<&Document> = attached.iter().map(|document| &**document).collect();
-        if trail.caller().principal.arn == self.home.admin.arn {
+        if trail.principal().arn == self.home.admin.arn {
             identity.push(&self.administrator);
         }
         self.decide_by(document, &identity, trail, action, target, facts, grants)
@@ -129,7 +129,7 @@ impl Embedded {
             target,
             facts,
         };
-        let principal = &*caller.principal;
+        let principal = trail.principal();
         let request = Request {
             principal,
             action,
@@ -178,7 +178,7 @@ fn access_denied(denied: &Denied, trail: &Trail<'_>, action: &str, target: Targe
     };
     KmsError::AccessDenied(format!(
         "User: {} is not authorized to perform: {action} on resource: {} {because}",
-        trail.caller().principal.arn,
+        trail.principal().arn,
         resource(trail.place(), target),
     ))
 }

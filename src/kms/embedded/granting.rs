@@ -36,7 +36,7 @@ impl Embedded {
         let Ok(operation) = operation else {
             return Vec::new();
         };
-        let principal = &*trail.caller().principal;
+        let principal = trail.principal();
         let state = self.state.read();
         let regional = state.region(&key.region);
         let grants = regional

@@ -242,7 +242,7 @@ impl Embedded {
         };
         trail.key(&key.arn);
         let grant = self.find_grant(&key, &id)?;
-        let caller = &*trail.caller().principal;
+        let caller = trail.principal();
         let by_grant = grant
             .retiring
             .as_ref()

@@ -69,6 +69,8 @@ use crate::{
 
 /// The name of the key service's own log.
 const LOG: &str = "kms";
+/// The longest name of another log, in bytes.
+const MAX_LOG_NAME: usize = 128;
 /// Waiting heads of volumes' logs get a checkpoint of their own after this long, when the key
 /// service itself has nothing to log.
 const ANCHOR_EVERY: Duration = Duration::from_secs(10);
@@ -155,7 +157,7 @@ impl Embedded {
         request: &'a Q,
         body: impl FnOnce(&'a Self, &mut Trail<'a>, &'a Q) -> Result<Done<'a, R>, KmsError>,
     ) -> Result<R, KmsError> {
-        let mut trail = Trail::new(name, caller, self.place(caller));
+        let mut trail = Trail::new(name, caller, self.principal(caller), self.place(caller));
         let done = match body(self, &mut trail, request) {
             Ok(done) => done,
             Err(error) => {
@@ -239,6 +241,26 @@ impl Embedded {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// The caller, in the groups as well that this service has put the user of that name into:
+    /// however he comes, their Deny holds.
+    fn principal(&self, caller: &Caller) -> Arc<Principal> {
+        let principal = &caller.principal;
+        let state = self.state.read();
+        let user = state.identities.user(&principal.arn);
+        let more: Vec<_> = user
+            .iter()
+            .flat_map(|user| &user.principal.also)
+            .filter(|group| !principal.also.contains(group))
+            .cloned()
+            .collect();
+        if more.is_empty() {
+            return Arc::clone(principal);
+        }
+        let mut principal = Principal::clone(principal);
+        principal.also.extend(more);
+        Arc::new(principal)
     }
 
     /// Where the caller asks: the account in the Region of the request.
@@ -437,7 +459,8 @@ macro_rules! run_operations {
                     return Err(KmsError::AccessDenied(refused.to_owned()));
                 }
                 // Signed messages are told apart by lines (`audit::signed_message`).
-                if !log.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+                let length = 1..=MAX_LOG_NAME;
+                if !length.contains(&log.len()) || !log.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
                     return Err(KmsError::Validation(format!("{log:?} names no audit log")));
                 }
                 let signature = self.signer.sign(log, seq, hash);

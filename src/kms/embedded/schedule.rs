@@ -161,7 +161,13 @@ impl Embedded {
         change: Change<'_>,
     ) -> Result<(), KmsError> {
         let place: Place = self.home.place.at(&key.region);
-        let mut trail = Trail::new(name, &self.own, std::borrow::Cow::Owned(place)).of_service();
+        let mut trail = Trail::new(
+            name,
+            &self.own,
+            Arc::clone(&self.own.principal),
+            std::borrow::Cow::Owned(place),
+        )
+        .of_service();
         trail.key(&key.arn);
         trail.parameter("keyId", key.id.to_string());
         for (name, value) in details {

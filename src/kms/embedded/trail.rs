@@ -14,7 +14,7 @@ use crate::{
         name::Place,
         service::changes_something,
     },
-    policy::{Allowed, Denied, DenyReason},
+    policy::{Allowed, Denied, DenyReason, Principal},
 };
 
 enum Decision {
@@ -27,6 +27,7 @@ enum Decision {
 pub(super) struct Trail<'a> {
     operation: &'static str,
     caller: &'a Caller,
+    principal: Arc<Principal>,
     place: Cow<'a, Place>,
     /// Whether the key service did it on its own.
     of_service: bool,
@@ -40,10 +41,17 @@ pub(super) struct Trail<'a> {
 }
 
 impl<'a> Trail<'a> {
-    pub(super) fn new(operation: &'static str, caller: &'a Caller, place: Cow<'a, Place>) -> Self {
+    /// `principal` is the caller's, with all groups.
+    pub(super) fn new(
+        operation: &'static str,
+        caller: &'a Caller,
+        principal: Arc<Principal>,
+        place: Cow<'a, Place>,
+    ) -> Self {
         Self {
             operation,
             caller,
+            principal,
             place,
             of_service: false,
             keys: Vec::new(),
@@ -86,6 +94,11 @@ impl<'a> Trail<'a> {
 
     pub(super) fn caller(&self) -> &'a Caller {
         self.caller
+    }
+
+    /// Whom policies judge: the caller, in all groups.
+    pub(super) fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     /// What the operation asks of a key's state.

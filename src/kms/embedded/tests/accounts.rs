@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Fixture, policy_for};
 use crate::{
     kms::{
-        Caller, CreateKeyRequest, EncryptRequest, KmsError, Plaintext, embedded::Change,
-        state::Write, testing::user,
+        Administration, Caller, CreateKeyRequest, CreateUserRequest, EncryptRequest, KmsError,
+        Plaintext, UserRef, administration::Administrator, embedded::Change, state::Write,
+        testing::user,
     },
     policy::{Document, DocumentKind, Principal},
 };
@@ -77,6 +78,32 @@ fn a_groups_policy_is_its_members() {
         ..(*alice.principal).clone()
     };
     encrypt(&fixture, &Caller::new(Arc::new(member)), &key).unwrap();
+}
+
+#[test]
+fn a_group_that_the_service_keeps_counts_however_its_member_comes() {
+    let fixture = Fixture::new();
+    let alice = user("alice");
+    let key = fixture.key_with(&policy_for("alice", r#""kms:Encrypt""#, ""));
+    let user = UserRef {
+        user_name: "alice".to_owned(),
+        account: None,
+    };
+    let create = CreateUserRequest {
+        user,
+        admin: false,
+        policy: None,
+        groups: vec!["barred".to_owned()],
+        mount: false,
+    };
+    let administrator = Administrator::in_this_process();
+    let administered = fixture.embedded().administer(&administrator);
+    administered.create_user(&fixture.admin, &create).unwrap();
+    // As the socket and mounts name her: without the groups of the service.
+    encrypt(&fixture, &alice, &key).unwrap();
+    let deny = ALLOW.replace("Allow", "Deny");
+    attach(&fixture, "arn:aws:iam::000000000000:group/barred", &deny);
+    assert!(denied(encrypt(&fixture, &alice, &key)));
 }
 
 #[test]

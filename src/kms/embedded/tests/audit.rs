@@ -214,8 +214,10 @@ fn the_head_of_a_volumes_log_is_signed_and_goes_into_ours() {
     assert_eq!(anchored.other.unwrap().log, "kms");
     let refused = refusal(fixture.service().audit_anchor("kms", 3, &[9; 32]));
     assert!(matches!(refused, KmsError::AccessDenied(_)));
-    let refused = refusal(fixture.service().audit_anchor("volume-7\n3", 3, &[9; 32]));
-    assert!(matches!(refused, KmsError::Validation(_)));
+    for log in ["volume-7\n3", "", &"v".repeat(129)] {
+        let refused = refusal(fixture.service().audit_anchor(log, 3, &[9; 32]));
+        assert!(matches!(refused, KmsError::Validation(_)), "{log:?}");
+    }
     fixture.service = None;
     let log = fs::read_to_string(fixture.home.audit_dir().join("kms.jsonl")).unwrap();
     assert!(
