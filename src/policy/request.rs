@@ -15,6 +15,27 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Whether every ARN in it is of `account`: a user's, and those of roles and groups. The
+    /// account's root is no user.
+    pub fn is_user_of(&self, account: &str) -> bool {
+        let is_of_account = |arn: &str, kinds: &[&str]| {
+            Arn::split(arn).is_some_and(|arn| {
+                let name = kinds
+                    .iter()
+                    .find_map(|kind| arn.resource().strip_prefix(kind));
+                (arn.partition(), arn.service(), arn.region()) == ("aws", "iam", "")
+                    && arn.account() == account
+                    && name.is_some_and(|name| !name.is_empty())
+            })
+        };
+        self.account == account
+            && is_of_account(&self.arn, &["user/"])
+            && self
+                .also
+                .iter()
+                .all(|arn| is_of_account(arn, &["role/", "group/"]))
+    }
+
     /// The name in a `user/` ARN, without its path.
     fn user_name(&self) -> Option<&str> {
         Arn::split(&self.arn)?

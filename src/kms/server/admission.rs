@@ -47,9 +47,9 @@ pub(super) enum Peer {
 pub(super) enum Rights {
     /// Nothing.
     Client,
-    /// To speak for its users, and to have its audit log anchored.
+    /// To speak for its users.
     Mount,
-    /// To administer the home.
+    /// To administer the home, and to have audit logs anchored.
     Owner,
 }
 
@@ -90,11 +90,27 @@ impl Shared {
         Ok(Admission::Signed(presented, key, user))
     }
 
+    fn serves(&self, region: &Region) -> bool {
+        let narrowed = self.rules.regions.as_ref();
+        narrowed.is_none_or(|regions| regions.contains(region))
+    }
+
+    /// Refuses a caller who asks a Region that is not served: a mount names its user's besides the
+    /// signature, and who does not sign asks the home's own.
+    pub(super) fn check_served(&self, caller: &Caller) -> Result<(), KmsError> {
+        let region = caller.region.as_ref();
+        let region = region.unwrap_or(&self.home.place.region);
+        if self.serves(region) {
+            return Ok(());
+        }
+        Err(KmsError::Unsupported(format!(
+            "The Region {region} is not served."
+        )))
+    }
+
     fn check_region(&self, region: &str) -> Result<Region, Refusal> {
-        let known = region.parse::<Region>().ok().filter(|region| {
-            let narrowed = self.rules.regions.as_ref();
-            narrowed.is_none_or(|regions| regions.contains(region))
-        });
+        let known = region.parse::<Region>().ok();
+        let known = known.filter(|region| self.serves(region));
         known.ok_or_else(|| {
             let message =
                 format!("Credential should be scoped to a valid Region, not '{region}'. ");
@@ -188,8 +204,11 @@ fn admitted(caller: Caller, rights: Rights, parts: &Parts) -> Result<Admitted, R
     }
     let malformed = || KmsError::Serialization(format!("the header {CALLER} is malformed"));
     let mut end_user = wire::decode_caller(forwarded.as_bytes()).ok_or_else(malformed)?;
+    // Through whom the request came is the server's own to know.
+    end_user.access_key_id = caller.access_key_id;
+    end_user.user_agent = caller.user_agent;
     if rights == Rights::Mount {
-        if end_user.principal.account != caller.principal.account {
+        if !end_user.principal.is_user_of(&caller.principal.account) {
             return Err(KmsError::AccessDenied(format!(
                 "{} may speak for users of its own account only",
                 caller.principal.arn

@@ -133,6 +133,9 @@ async fn work(
         KmsError::UnknownOperation(format!("{TARGET}: {target:?} names no operation"))
     })?;
     admitted.check_operation(operation.name())?;
+    if let Operation::Aws(_) = operation {
+        shared.check_served(&admitted.caller)?;
+    }
     if let (Operation::Aws(name), Some(service)) = (operation, service)
         && is_brief(name)
     {

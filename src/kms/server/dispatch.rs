@@ -85,15 +85,14 @@ impl Shared {
             Operation::Epoch => Ok(write(&EpochResponse {
                 epoch: service.epoch()?,
             })),
-            Operation::AuditAnchor if admitted.rights >= Rights::Mount => {
+            Operation::AuditAnchor if admitted.rights >= Rights::Owner => {
                 let AuditAnchorRequest { head } = read(body)?;
                 let anchored = service.audit_anchor(&head.log, head.seq, &head.hash)?;
                 let (signature, other) = (anchored.signature, anchored.other);
                 Ok(write(&AuditAnchorResponse { signature, other }))
             }
             Operation::AuditAnchor => Err(KmsError::AccessDenied(
-                "only root, the home's owner and registered mounts have audit logs anchored"
-                    .to_owned(),
+                "only root and the home's owner have audit logs anchored".to_owned(),
             )
             .into()),
             Operation::Administration(name) => {

@@ -16,6 +16,7 @@ use super::{
     respond::Refusal,
 };
 use crate::{
+    audit::Head,
     kms::{
         Administration, Caller, CreateKeyRequest, DescribeKeyRequest, DisableKeyRequest, Empty,
         Home, KeyService, KmsError, ListKeysRequest, MountUserRequest,
@@ -23,7 +24,7 @@ use crate::{
         client::Client,
         embedded::Embedded,
         testing::{Place, admin, user},
-        wire::{self, SOCKET},
+        wire::{self, AuditAnchorRequest, SOCKET},
     },
     policy::Principal,
 };
@@ -152,26 +153,129 @@ fn a_mount_speaks_for_its_own_account_only() {
         .administer(&administrator)
         .register_mount_user(&admin(&home), &MountUserRequest { uid: STRANGER })
         .unwrap();
-    let foreign = Principal {
-        arn: "arn:aws:iam::111122223333:user/anna".to_owned(),
-        account: "111122223333".to_owned(),
-        also: Vec::new(),
+    const OWN: &str = "000000000000";
+    const FOREIGN: &str = "111122223333";
+    let forwarded = |account: &str, arn: &str, also: &[&str]| {
+        let principal = Principal {
+            arn: format!("arn:aws:{arn}"),
+            account: account.to_owned(),
+            also: also.iter().map(|arn| format!("arn:aws:{arn}")).collect(),
+        };
+        let header = wire::encode_caller(&Caller::new(Arc::new(principal)));
+        admit(&shared, STRANGER, &[(CALLER, &header)])
     };
-    let foreign = wire::encode_caller(&Caller::new(Arc::new(foreign)));
-    assert!(admit(&shared, STRANGER, &[(CALLER, &foreign)]).is_err());
+    let own_groups = [
+        "iam::000000000000:role/staff",
+        "iam::000000000000:group/staff",
+    ];
+    for user in ["anna", "root", "uid-1000"] {
+        let arn = format!("iam::{OWN}:user/{user}");
+        assert!(forwarded(OWN, &arn, &own_groups).is_ok(), "{user}");
+    }
+    for (account, arn, also) in [
+        (FOREIGN, "iam::111122223333:user/anna", &[][..]),
+        (OWN, "iam::111122223333:user/anna", &[]),
+        (OWN, "iam::111122223333:root", &[]),
+        (OWN, "iam::000000000000:root", &[]),
+        (OWN, "iam::000000000000:user/", &[]),
+        (OWN, "iam::000000000000:role/staff", &[]),
+        (OWN, "sts::000000000000:user/anna", &[]),
+        (OWN, "iam:eu-west-1:000000000000:user/anna", &[]),
+        (OWN, "", &[]),
+        (
+            OWN,
+            "iam::000000000000:user/anna",
+            &["iam::111122223333:role/staff"],
+        ),
+        (
+            OWN,
+            "iam::000000000000:user/anna",
+            &["iam::111122223333:root"],
+        ),
+        (
+            OWN,
+            "iam::000000000000:user/anna",
+            &["iam::000000000000:root"],
+        ),
+        (
+            OWN,
+            "iam::000000000000:user/anna",
+            &["iam::000000000000:user/root"],
+        ),
+    ] {
+        let refused = forwarded(account, arn, also).err();
+        let refused = refused.unwrap_or_else(|| panic!("{account} {arn} {also:?}"));
+        assert_eq!(refused.code, "AccessDeniedException");
+    }
 }
 
 #[test]
-fn who_is_no_mount_has_no_log_anchored() {
+fn a_region_that_is_not_served_is_asked_by_nobody() {
+    let place = Place::new();
+    let home = place.create();
+    let service = Arc::new(Embedded::open(&home.inner).unwrap());
+    let rules = Rules {
+        regions: Some(vec!["eu-west-1".parse().unwrap()]),
+        allow_reset: false,
+    };
+    let shared = Shared::new(&home.inner, Some(service), rules);
+    let asks = |region: Option<&str>| {
+        let caller = Caller {
+            region: region.map(|region| region.parse().unwrap()),
+            ..user("anna")
+        };
+        let header = wire::encode_caller(&caller);
+        let admitted = admit(&shared, 0, &[(CALLER, &header)]).unwrap();
+        shared.check_served(&admitted.caller)
+    };
+    assert!(asks(Some("eu-west-1")).is_ok());
+    for region in [Some("eu-central-1"), None] {
+        let refused = asks(region).unwrap_err();
+        assert!(matches!(refused, KmsError::Unsupported(_)), "{refused}");
+    }
+}
+
+#[test]
+fn what_is_known_of_a_mount_goes_with_those_it_speaks_for() {
+    let place = Place::new();
+    let home = place.create();
+    let for_anna = wire::encode_caller(&user("anna"));
+    let headers = [(CALLER, &*for_anna), ("user-agent", "kmsfs/7")];
+    let admitted = admit(&shared(&home), 0, &headers).unwrap();
+    assert_eq!(admitted.caller.user_agent.as_deref(), Some("kmsfs/7"));
+}
+
+#[test]
+fn only_root_and_the_homes_owner_have_logs_anchored() {
     let place = Place::new();
     let home = place.create();
     let shared = shared(&home);
-    let admitted = admit(&shared, STRANGER, &[]).unwrap();
-    let refused = shared
-        .perform(Operation::AuditAnchor, &admitted, b"{}")
-        .err()
+    let administrator = Administrator::in_this_process();
+    let service = shared.service.get().unwrap();
+    let anchor = |uid| {
+        let admitted = admit(&shared, uid, &[]).unwrap();
+        let head = Head {
+            log: "volume-7".to_owned(),
+            seq: 3,
+            hash: [9; 32],
+        };
+        let request = serde_json::to_vec(&AuditAnchorRequest { head }).unwrap();
+        shared.perform(Operation::AuditAnchor, &admitted, &request)
+    };
+    assert_eq!(
+        anchor(STRANGER).err().unwrap().code,
+        "AccessDeniedException"
+    );
+    // A mount's log is its own home's; a registered one could have any log's head signed.
+    service
+        .administer(&administrator)
+        .register_mount_user(&admin(&home), &MountUserRequest { uid: STRANGER })
         .unwrap();
-    assert_eq!(refused.code, "AccessDeniedException");
+    assert_eq!(
+        anchor(STRANGER).err().unwrap().code,
+        "AccessDeniedException"
+    );
+    assert!(anchor(0).is_ok());
 }
 
 /// One request as any HTTP client would send it; the status and the body.
