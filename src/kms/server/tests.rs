@@ -144,6 +144,9 @@ fn only_root_the_homes_owner_and_registered_mounts_speak_for_others() {
 
 #[test]
 fn a_mount_speaks_for_its_own_account_only() {
+    const OWN: &str = "000000000000";
+    const FOREIGN: &str = "111122223333";
+
     let place = Place::new();
     let home = place.create();
     let shared = shared(&home);
@@ -153,8 +156,6 @@ fn a_mount_speaks_for_its_own_account_only() {
         .administer(&administrator)
         .register_mount_user(&admin(&home), &MountUserRequest { uid: STRANGER })
         .unwrap();
-    const OWN: &str = "000000000000";
-    const FOREIGN: &str = "111122223333";
     let forwarded = |account: &str, arn: &str, also: &[&str]| {
         let principal = Principal {
             arn: format!("arn:aws:{arn}"),
