@@ -30,8 +30,8 @@ CARGO_PROFILE_DEV_OPT_LEVEL=1 tool fsx 0.3.2
 
 say "Running"
 step fmt 60 cargo fmt --check
-step clippy 600 cargo clippy --locked --all-targets -- -D warnings
-step docs 600 env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
+step clippy 1200 cargo clippy --locked --all-targets -- -D warnings
+step docs 900 env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 step deny 120 cargo deny check --hide-inclusion-graph bans licenses sources
 if ! wanted advisories; then
     :
@@ -40,14 +40,14 @@ elif cargo deny fetch db >"$logs/advisories.log" 2>&1 && ! grep -q 'failed to fe
 else
     note advisories "NOT RUN: the RustSec database cannot be reached from here"
 fi
-step unit 900 cargo test --locked --lib --bins
+step unit 1800 cargo test --locked --lib --bins
 step doctests 300 cargo test --locked --doc
 
 # ---- real mounts ----------------------------------------------------------------------------
 
-step mounts 900 env TMPDIR="$work" "${runner[@]}" cargo test --locked --no-fail-fast --test '*'
-step release 900 cargo build --locked --release
-step kms 300 env KMSFS="$target/release/kmsfs" scripts/kms.sh
+step mounts 1500 env TMPDIR="$work" "${runner[@]}" cargo test --locked --no-fail-fast --test '*'
+step release 1800 cargo build --locked --release
+step kms 900 env KMSFS="$target/release/kmsfs" scripts/kms.sh
 
 # -s is another filesystem, for the EXDEV cases. The EROFS cases remount the mount read-only, which
 # the kernel refuses once an earlier case has left a removed file open: they come on their own.
