@@ -3,7 +3,7 @@
 //! A cached key serves the callers that the key service let have it, each for at most
 //! [`DECISION_LIFETIME`] and only under the key service's epoch of that answer: a disabled key or a
 //! changed key policy takes effect at the next open. A key service in another process is asked for
-//! the keys of new files ahead of the files ([`ahead`]).
+//! the keys of new files ahead of the files (`ahead`).
 
 mod ahead;
 

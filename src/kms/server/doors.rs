@@ -167,7 +167,7 @@ pub(in crate::kms) struct Tls {
     config: ArcSwap<ServerConfig>,
 }
 
-/// Where a [`Tls`] comes from.
+/// Where a `Tls` comes from.
 #[derive(Debug, Clone)]
 pub struct TlsFiles {
     /// PEM: the server's certificate, and those between it and a root.
