@@ -106,7 +106,7 @@ def test_an_alias_moves_only_between_keys_of_one_kind(kms, key, alias):
 
 def test_management_takes_no_alias(kms, key, alias):
     kms.create_alias(AliasName=alias, TargetKeyId=key["KeyId"])
-    with refused("NotFoundException"):
+    with refused("InvalidArnException"):
         kms.disable_key(KeyId=alias)
 
 
