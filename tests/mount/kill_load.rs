@@ -12,6 +12,9 @@ use crate::kill::{kill, verify_log};
 
 /// What a kernel sends at most at once, and a bit more.
 const OVERWRITTEN: usize = (1 << 20) + 5000;
+/// The most blocks that go to the filesystem in one request wherever the buffer begins: direct I/O
+/// takes 256 pages at a time, and parts a longer write in the middle of a block.
+const REQUEST: usize = 255 * 4096;
 
 /// How far each of the loads is known to have come. What is told here was written: with a sync where
 /// the kernel may hold it back, and without one where each write reaches the daemon.
@@ -83,7 +86,10 @@ impl Round {
     fn overwrite(&self, progress: &AtomicU64) -> std::io::Result<()> {
         let file = OpenOptions::new().write(true).open(self.path("whole"))?;
         for generation in 2.. {
-            file.write_all_at(&vec![byte(generation); OVERWRITTEN], 0)?;
+            let data = vec![byte(generation); OVERWRITTEN];
+            for (number, part) in data.chunks(REQUEST).enumerate() {
+                file.write_all_at(part, (number * REQUEST) as u64)?;
+            }
             self.written(&file)?;
             progress.store(generation, Ordering::SeqCst);
         }
