@@ -69,7 +69,7 @@ fn every_statement_names_a_test_and_each_test_exists() {
                 assert!(names.contains(&profile), "no step {step}: {statement}");
                 held += 1;
             } else if is_test_name(word) {
-                let head = format!("fn {word}()");
+                let head = format!("fn {word}(");
                 assert!(tests.contains(&head), "no test {word}: {statement}");
                 held += 1;
             }
