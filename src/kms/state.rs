@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use super::{
@@ -258,7 +258,11 @@ pub(super) enum Write {
 
 /// Parsed policies by their text, so that a hundred thousand keys with one policy hold it once.
 #[derive(Default)]
-pub(super) struct Policies(HashMap<(DocumentKind, String), Arc<Document>>);
+pub(super) struct Policies {
+    known: HashMap<(DocumentKind, String), Weak<Document>>,
+    /// As many entries are waited for before those that nobody holds any more are removed.
+    room: usize,
+}
 
 impl Policies {
     pub(super) fn parse(
@@ -266,11 +270,39 @@ impl Policies {
         kind: DocumentKind,
         source: String,
     ) -> Result<Arc<Document>, Refused> {
-        if let Some(known) = self.0.get(&(kind, source.clone())) {
-            return Ok(Arc::clone(known));
+        let name = (kind, source);
+        if let Some(known) = self.known.get(&name).and_then(Weak::upgrade) {
+            return Ok(known);
         }
-        let document = Arc::new(Document::parse(kind, &source)?);
-        self.0.insert((kind, source), Arc::clone(&document));
+        let document = Arc::new(Document::parse(kind, &name.1)?);
+        if self.known.len() >= self.room {
+            self.known.retain(|_, document| document.strong_count() > 0);
+            self.room = 64.max(2 * self.known.len());
+        }
+        self.known.insert(name, Arc::downgrade(&document));
         Ok(document)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Policies;
+    use crate::policy::{DocumentKind, canned};
+
+    #[test]
+    fn a_policy_is_parsed_once_while_it_is_held_and_forgotten_afterwards() {
+        let mut policies = Policies::default();
+        let mut parse = |account: usize| {
+            let text = canned::default_key_policy(&format!("{account:012}"));
+            policies.parse(DocumentKind::Key, text).unwrap()
+        };
+        let held = parse(0);
+        for account in 1..10_000 {
+            parse(account);
+        }
+        assert!(Arc::ptr_eq(&held, &parse(0)));
+        assert!(policies.known.len() < 100, "{}", policies.known.len());
     }
 }
