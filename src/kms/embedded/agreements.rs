@@ -68,6 +68,7 @@ impl Embedded {
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
+            values: &[("kms:EncapsulationAlgorithm", algorithm.as_str())],
             ..Facts::default()
         };
         let allowed = self.authorize(trail, "kms:Encapsulate", Target::Key(&named.key), facts)?;
@@ -98,6 +99,7 @@ impl Embedded {
         let named = self.find(trail.place(), &request.key_id)?;
         let facts = Facts {
             request_alias: named.alias.as_ref(),
+            values: &[("kms:EncapsulationAlgorithm", algorithm.as_str())],
             ..Facts::default()
         };
         let allowed = self.authorize(trail, "kms:Decapsulate", Target::Key(&named.key), facts)?;

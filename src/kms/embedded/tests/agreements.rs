@@ -1,8 +1,8 @@
-use super::{Fixture, refusal};
+use super::{Fixture, policy_for, refusal};
 use crate::kms::{
-    CiphertextBlob, DecapsulateRequest, DeriveSharedSecretRequest, EncapsulateRequest,
-    EncapsulationAlgorithm, GetPublicKeyRequest, KeyAgreementAlgorithm, KeySpec, KeyUsage,
-    KmsError, Origin, PublicKey, RecipientInfo,
+    CiphertextBlob, CreateKeyRequest, DecapsulateRequest, DeriveSharedSecretRequest,
+    EncapsulateRequest, EncapsulationAlgorithm, GetPublicKeyRequest, KeyAgreementAlgorithm,
+    KeySpec, KeyUsage, KmsError, Origin, PublicKey, RecipientInfo, testing::user,
 };
 
 fn public_key(fixture: &Fixture, key_id: &str) -> PublicKey {
@@ -127,4 +127,36 @@ fn an_encapsulated_secret_opens_to_itself_and_an_altered_one_to_another() {
         assert_ne!(open(&altered).unwrap(), made.shared_secret.expose());
         assert_eq!(open(&ciphertext[1..]), Err(KmsError::InvalidCiphertext));
     }
+}
+
+#[test]
+fn policies_see_the_algorithm_of_an_encapsulation() {
+    let fixture = Fixture::new();
+    let encapsulation_algorithm = EncapsulationAlgorithm::MlKem;
+    let condition = r#", "Condition": {"StringEquals": {"kms:EncapsulationAlgorithm": "ML_KEM"}}"#;
+    let actions = r#"["kms:Encapsulate", "kms:Decapsulate"]"#;
+    let request = CreateKeyRequest {
+        key_spec: Some(KeySpec::MlKem768),
+        key_usage: Some(KeyUsage::EncapsulateDecapsulate),
+        policy: Some(policy_for("anna", actions, condition)),
+        ..Default::default()
+    };
+    let made = fixture.service().create_key(&fixture.admin, &request);
+    let key_id = made.unwrap().key_metadata.key_id;
+    let anna = user("anna");
+    let request = EncapsulateRequest {
+        key_id: key_id.clone(),
+        encapsulation_algorithm,
+        grant_tokens: Vec::new(),
+        dry_run: None,
+    };
+    let made = fixture.service().encapsulate(&anna, &request).ok();
+    let request = DecapsulateRequest {
+        key_id,
+        shared_secret_ciphertext_blob: made.expect("allowed").shared_secret_ciphertext_blob,
+        encapsulation_algorithm,
+        grant_tokens: Vec::new(),
+        dry_run: None,
+    };
+    assert!(fixture.service().decapsulate(&anna, &request).is_ok());
 }
