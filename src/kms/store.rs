@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::{key::Key, state::Write};
+use super::{
+    key::{Key, LastUse},
+    state::Write,
+};
 pub(super) use sqlite::Sqlite;
 
 /// A store that has been loaded, and takes changes. Each is one transaction and durable before
@@ -26,8 +29,8 @@ pub(super) trait Store: Send {
     /// Undoes what the change did so far; nothing if there is none.
     fn roll_back(&mut self);
 
-    /// Notes when `keys` were last used. No change: the epoch stays.
-    fn save_uses(&mut self, keys: &[Arc<Key>]) -> Result<(), StoreError>;
+    /// Notes these last uses of keys. No change: the epoch stays.
+    fn save_uses(&mut self, uses: &[(Arc<Key>, LastUse)]) -> Result<(), StoreError>;
 }
 
 /// The store failed. Nothing of the change remains.

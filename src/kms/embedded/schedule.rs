@@ -10,7 +10,7 @@ use crate::{
     kms::{
         HomeError, KmsError,
         api::{KeyState, RotationType, Timestamp},
-        key::{Deletion, Key, RotationSchedule},
+        key::{Deletion, Key, LastUse, RotationSchedule},
         name::Place,
         state::Write,
     },
@@ -183,13 +183,13 @@ impl Embedded {
 
     /// Has the store know when keys were last used, as far as it does not yet.
     pub(super) fn save_uses(&self) {
-        let unsaved: Vec<Arc<Key>> = {
+        let unsaved: Vec<(Arc<Key>, LastUse)> = {
             let state = self.state.read();
-            let unsaved = state.keys().filter(|key| {
-                let last = key.last_use.lock();
-                last.as_ref().is_some_and(|last| last.unsaved)
+            let unsaved = state.keys().filter_map(|key| {
+                let last = key.last_use.lock().clone().filter(|last| last.unsaved)?;
+                Some((Arc::clone(key), last))
             });
-            unsaved.cloned().collect()
+            unsaved.collect()
         };
         if unsaved.is_empty() {
             return;
@@ -198,8 +198,11 @@ impl Embedded {
             tracing::error!(%error, "when keys were last used is not saved");
             return;
         }
-        for key in unsaved {
-            if let Some(last) = &mut *key.last_use.lock() {
+        for (key, saved) in unsaved {
+            // A use that came in the meantime is still to be saved.
+            if let Some(last) = &mut *key.last_use.lock()
+                && last.event_id == saved.event_id
+            {
                 last.unsaved = false;
             }
         }

@@ -18,7 +18,7 @@ use crate::{
         HomeError,
         api::{Origin, RotationType, Timestamp},
         identities::{AccessKey, User},
-        key::Key,
+        key::{Key, LastUse},
         material::SealedMaterial,
         name::{AliasName, KeyId, Place, Region},
         state::{Alias, Grant, GrantId, Policies, State, Write},
@@ -381,12 +381,9 @@ impl Store for Sqlite {
         Ok(epoch)
     }
 
-    fn save_uses(&mut self, keys: &[Arc<Key>]) -> Result<(), StoreError> {
+    fn save_uses(&mut self, uses: &[(Arc<Key>, LastUse)]) -> Result<(), StoreError> {
         let transaction = self.database.transaction()?;
-        for key in keys {
-            let Some(last) = key.last_use.lock().clone() else {
-                continue;
-            };
+        for (key, last) in uses {
             // A key that was deleted in the meantime has no row to note it for.
             let sql = "INSERT OR REPLACE INTO uses (region, key_id, operation, at, event_id)
                  SELECT region, id, :operation, :at, :event FROM keys
