@@ -86,7 +86,7 @@ impl HomeFile {
 
     /// Checks what its shape does not say. `path` is for messages.
     pub(super) fn check(&self, path: &Path) -> Result<(), HomeError> {
-        if let Err(error) = self.region.parse::<Region>() {
+        if let Err(error) = Region::known(&self.region) {
             return Err(HomeError::corrupt(path, &error.to_string()));
         }
         if self.signing_public_key.0.len() != 32 {
@@ -154,10 +154,7 @@ impl HomeFile {
     pub(super) fn place(&self) -> Place {
         Place {
             account: self.account.clone(),
-            region: self
-                .region
-                .parse()
-                .expect("checked when read and when made"),
+            region: Region::known(&self.region).expect("checked when read and when made"),
         }
     }
 

@@ -6,6 +6,56 @@ use uuid::Uuid;
 
 use super::KmsError;
 
+/// Every AWS Region of every partition, in order: `data/endpoints.json` of botocore 1.44.8.
+const REGIONS: &[&str] = &[
+    "af-south-1",
+    "ap-east-1",
+    "ap-east-2",
+    "ap-northeast-1",
+    "ap-northeast-2",
+    "ap-northeast-3",
+    "ap-south-1",
+    "ap-south-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "ap-southeast-6",
+    "ap-southeast-7",
+    "ca-central-1",
+    "ca-west-1",
+    "cn-north-1",
+    "cn-northwest-1",
+    "eu-central-1",
+    "eu-central-2",
+    "eu-isoe-west-1",
+    "eu-north-1",
+    "eu-south-1",
+    "eu-south-2",
+    "eu-west-1",
+    "eu-west-2",
+    "eu-west-3",
+    "eusc-de-east-1",
+    "il-central-1",
+    "me-central-1",
+    "me-south-1",
+    "mx-central-1",
+    "sa-east-1",
+    "us-east-1",
+    "us-east-2",
+    "us-gov-east-1",
+    "us-gov-west-1",
+    "us-iso-east-1",
+    "us-iso-west-1",
+    "us-isob-east-1",
+    "us-isob-west-1",
+    "us-isof-east-1",
+    "us-isof-south-1",
+    "us-west-1",
+    "us-west-2",
+];
+
 /// The name of an AWS Region, such as `us-east-1`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region(Arc<str>);
@@ -14,6 +64,21 @@ impl Region {
     /// The name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// A Region that a home has, be it because AWS gave it up: the pattern of `RegionType` in the
+    /// API, `([a-z]+-){2,3}\d+`, at most 32 characters.
+    pub(super) fn known(text: &str) -> Result<Self, NoRegion> {
+        let mut parts = text.split('-').rev();
+        let number = parts.next().unwrap_or_default();
+        let words: Vec<&str> = parts.collect();
+        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+        let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
+        if digits && matches!(words.len(), 2 | 3) && words.iter().all(word) && text.len() <= 32 {
+            Ok(Self(text.into()))
+        } else {
+            Err(NoRegion(text.to_owned()))
+        }
     }
 
     /// Whether it is one of the China Regions, which alone have SM2.
@@ -25,17 +90,12 @@ impl Region {
 impl FromStr for Region {
     type Err = NoRegion;
 
-    /// The pattern of `RegionType` in the API: `([a-z]+-){2,3}\d+`, at most 32 characters.
+    /// Takes the Regions that there are: each holds keys of its own, so whoever could invent Regions
+    /// could have keys without end.
     fn from_str(text: &str) -> Result<Self, NoRegion> {
-        let mut parts = text.split('-').rev();
-        let number = parts.next().unwrap_or_default();
-        let words: Vec<&str> = parts.collect();
-        let digits = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
-        let word = |w: &&str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_lowercase());
-        if digits && matches!(words.len(), 2 | 3) && words.iter().all(word) && text.len() <= 32 {
-            Ok(Self(text.into()))
-        } else {
-            Err(NoRegion(text.to_owned()))
+        match REGIONS.binary_search(&text) {
+            Ok(_) => Ok(Self(text.into())),
+            Err(_) => Err(NoRegion(text.to_owned())),
         }
     }
 }
@@ -48,7 +108,7 @@ impl fmt::Display for Region {
 
 /// The text is not the name of a Region.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the name of a Region, such as us-east-1")]
+#[error("{0:?} is not the name of an AWS Region, such as us-east-1")]
 pub struct NoRegion(String);
 
 /// A key's id: a UUID, or `mrk-` and 32 hexadecimal digits for a multi-Region key.
@@ -276,7 +336,7 @@ impl Place {
 
 #[cfg(test)]
 mod tests {
-    use super::{AliasName, KeyName, Place};
+    use super::{AliasName, KeyName, Place, REGIONS, Region};
     use crate::kms::KmsError;
 
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -286,6 +346,20 @@ mod tests {
             account: "111122223333".to_owned(),
             region: "us-west-2".parse().unwrap(),
         }
+    }
+
+    #[test]
+    fn only_the_regions_that_there_are_can_be_named_and_all_of_them() {
+        assert!(REGIONS.is_sorted(), "they are searched");
+        for region in REGIONS {
+            assert_eq!(region.parse::<Region>().unwrap().as_str(), *region);
+            assert!(Region::known(region).is_ok(), "{region}");
+        }
+        for invented in ["xx-nowhere-1", "us-east-99", "US-EAST-1", "us-east-1 ", ""] {
+            assert!(invented.parse::<Region>().is_err(), "{invented}");
+        }
+        // A home that has one goes on.
+        assert!(Region::known("xx-nowhere-1").is_ok());
     }
 
     #[test]

@@ -52,7 +52,11 @@ impl Embedded {
                 decided = self.decide(&key.policy, trail, action, target, facts, &grants);
             }
         }
-        Self::decided(trail, action, target, decided)
+        let allowed = Self::decided(trail, action, target, decided)?;
+        if let Target::Key(key) = target {
+            self.keep_managed_key(key)?;
+        }
+        Ok(allowed)
     }
 
     /// Takes a decision down for the record.

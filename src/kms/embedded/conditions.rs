@@ -3,11 +3,11 @@
 
 use std::borrow::Cow;
 
-use super::{Embedded, authorize::Target};
+use super::{Embedded, authorize::Target, managed};
 use crate::{
     kms::{
         Caller,
-        api::{CreateGrantRequest, EncryptionContext, KeySpec, KeyUsage, Origin, Tag},
+        api::{CreateGrantRequest, EncryptionContext, KeyManager, KeySpec, KeyUsage, Origin, Tag},
         key::Key,
         name::{AliasName, Place},
     },
@@ -149,8 +149,13 @@ impl Context for Conditions<'_> {
                 return Some(names.map(|name| (&**name).into()).collect());
             }
             "kms:ResourceAliases" => {
+                let key = self.key()?;
+                // It may be decided upon before the store has seen it.
+                if key.manager == KeyManager::Aws {
+                    return Some(vec![managed::ALIAS.into()]);
+                }
                 let state = self.service.state.read();
-                let aliases = state.region(&place.region)?.aliases_of(self.key()?.id);
+                let aliases = state.region(&place.region)?.aliases_of(key.id);
                 return Some(aliases.map(|name| name.to_string().into()).collect());
             }
             other => return self.of_operation(other).or_else(|| self.of_family(other)),

@@ -91,6 +91,8 @@ pub(super) struct Embedded {
     policies: Mutex<Policies>,
     /// Who does what nobody asked for.
     own: Caller,
+    /// The managed keys that were named and nobody was yet allowed to use; the store has not seen them.
+    unmade: Mutex<BTreeMap<Region, Arc<Key>>>,
     /// The Regions that are served, if not all are.
     served: OnceLock<Vec<Region>>,
     /// Milliseconds added to the time: tests let it pass.
@@ -141,6 +143,7 @@ impl Embedded {
                 account: home.place.account.clone(),
                 also: Vec::new(),
             })),
+            unmade: Mutex::default(),
             served: OnceLock::new(),
             ahead: AtomicI64::new(0),
             signer,
@@ -233,6 +236,11 @@ impl Embedded {
         }
     }
 
+    /// Has keys made in these Regions only, from now on.
+    pub(super) fn serve_only(&self, regions: &[Region]) {
+        let _ = self.served.set(regions.to_vec());
+    }
+
     /// Whether keys may be made in `region`.
     fn check_served(&self, region: &Region) -> Result<(), KmsError> {
         match self.served.get() {
@@ -284,7 +292,7 @@ impl Embedded {
                 let target = regional.and_then(|regional| regional.aliases.get(&alias));
                 let Some(target) = target else {
                     drop(state);
-                    let managed = self.make_managed_key(place, &alias)?;
+                    let managed = self.managed_key(place, &alias)?;
                     let key = managed.ok_or_else(|| no_such_alias(place, &alias))?;
                     let alias = Some(alias);
                     return Ok(Named { key, alias });

@@ -109,7 +109,12 @@ impl Shared {
     }
 
     fn check_region(&self, region: &str) -> Result<Region, Refusal> {
-        let known = region.parse::<Region>().ok();
+        let home = &self.home.place.region;
+        let known = if region == home.as_str() {
+            Some(home.clone())
+        } else {
+            region.parse::<Region>().ok()
+        };
         let known = known.filter(|region| self.serves(region));
         known.ok_or_else(|| {
             let message =

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, types::ValueRef};
 
 use crate::{
     kms::{
@@ -48,7 +48,7 @@ impl KeyRow {
         let date = optional_time(row, 13)?;
         let next = optional_time(row, 15)?;
         Ok(Self {
-            region: parsed(row, 0)?,
+            region: region(row, 0)?,
             id: parsed(row, 1)?,
             created: time(row, 2)?,
             state: parsed(row, 3)?,
@@ -59,7 +59,10 @@ impl KeyRow {
             description: row.get(8)?,
             tags: row.get(9)?,
             policy: row.get(10)?,
-            primary: optional(row, 11)?,
+            primary: match row.get_ref(11)? {
+                ValueRef::Null => None,
+                _ => Some(region(row, 11)?),
+            },
             deletion: row
                 .get::<_, Option<i32>>(12)?
                 .map(|window_days| Deletion { window_days, date }),
@@ -120,7 +123,7 @@ pub(super) fn materials(
             sealed: row.get(5)?,
             id: row.get::<_, Option<[u8; 32]>>(6)?.map(MaterialId),
         };
-        Ok((parsed(row, 0)?, parsed(row, 1)?, sealed))
+        Ok((region(row, 0)?, parsed(row, 1)?, sealed))
     })?;
     rows.collect()
 }
@@ -135,7 +138,7 @@ pub(super) fn aliases(database: &Connection) -> rusqlite::Result<Vec<(Region, Al
             created: time(row, 3)?,
             updated: time(row, 4)?,
         };
-        Ok((parsed(row, 0)?, AliasName::known(&name), alias))
+        Ok((region(row, 0)?, AliasName::known(&name), alias))
     })?;
     rows.collect()
 }
@@ -148,7 +151,7 @@ pub(super) fn grants(database: &Connection) -> rusqlite::Result<Vec<Grant>> {
     let rows = statement.query_map([], |row| {
         let constraints: Option<String> = row.get(9)?;
         Ok(Grant {
-            region: parsed(row, 0)?,
+            region: region(row, 0)?,
             key: parsed(row, 1)?,
             id: GrantId(row.get(2)?),
             created: time(row, 3)?,
@@ -173,7 +176,7 @@ pub(super) fn uses(database: &Connection) -> rusqlite::Result<Vec<(Region, KeyId
             event_id: row.get(4)?,
             unsaved: false,
         };
-        Ok((parsed(row, 0)?, parsed(row, 1)?, last))
+        Ok((region(row, 0)?, parsed(row, 1)?, last))
     })?;
     rows.collect()
 }
@@ -246,12 +249,17 @@ where
     text.parse().map_err(|error: T::Err| broken(column, &error))
 }
 
+fn region(row: &Row<'_>, column: usize) -> rusqlite::Result<Region> {
+    let text = row.get_ref(column)?.as_str()?;
+    Region::known(text).map_err(|error| broken(column, &error))
+}
+
 fn optional<T: std::str::FromStr>(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<T>>
 where
     T::Err: std::fmt::Display,
 {
     match row.get_ref(column)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
+        ValueRef::Null => Ok(None),
         _ => parsed(row, column).map(Some),
     }
 }

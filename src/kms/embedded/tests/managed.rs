@@ -10,7 +10,7 @@ use crate::kms::{
 const ALIAS: &str = "alias/aws/kmsfs";
 
 #[test]
-fn it_is_made_once_in_each_region_when_it_is_first_named() {
+fn it_is_made_once_in_each_region_when_it_is_first_used() {
     let mut fixture = Fixture::new();
     let here = fixture.describe(&fixture.admin, ALIAS).unwrap();
     assert_eq!(here.key_manager, KeyManager::Aws);
@@ -82,4 +82,36 @@ fn nobody_changes_it() {
     ] {
         assert!(matches!(answer, Err(KmsError::AccessDenied(_))));
     }
+}
+
+#[test]
+fn a_call_that_is_refused_makes_none() {
+    let fixture = Fixture::new();
+    let mallory = user("mallory");
+    let generate = |caller: &Caller| {
+        let request = GenerateDataKeyRequest {
+            key_id: ALIAS.to_owned(),
+            number_of_bytes: Some(32),
+            ..Default::default()
+        };
+        let made = fixture.service().generate_data_key(caller, &request);
+        made.map(|answer| answer.key_id)
+    };
+    for region in ["us-east-1", "eu-west-1"] {
+        let there = in_region(&mallory, region);
+        assert!(matches!(generate(&there), Err(KmsError::AccessDenied(_))));
+    }
+    assert_eq!(fixture.embedded().state.read().keys().count(), 0);
+    // It is whole once somebody may use it, and everybody has the same one.
+    let through_kmsfs = Caller {
+        via_kmsfs: true,
+        ..user("alice")
+    };
+    let ids = std::thread::scope(|scope| {
+        let callers = [(); 4].map(|()| scope.spawn(|| generate(&through_kmsfs).unwrap()));
+        callers.map(|caller| caller.join().unwrap())
+    });
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    assert_eq!(fixture.describe(&fixture.admin, ALIAS).unwrap().arn, ids[0]);
+    assert_eq!(fixture.embedded().state.read().keys().count(), 1);
 }
