@@ -54,7 +54,7 @@ pub use query::{Filter, Query, query};
 pub use record::Record;
 pub use report::{Finding, LogReport, Report, Verdict};
 pub use tail::{Follow, tail};
-pub use value::Value;
+pub use value::{Value, truncated};
 pub use verify::verify;
 
 /// Why the audit log could not do what was asked.

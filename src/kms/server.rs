@@ -50,6 +50,15 @@ pub(super) struct Rules {
     pub(super) allow_reset: bool,
 }
 
+impl Rules {
+    /// Has `service` keep to them where it does by itself what no request is addressed to.
+    fn bind(&self, service: &Embedded) {
+        if let Some(regions) = &self.regions {
+            service.serve_only(regions);
+        }
+    }
+}
+
 /// What requests are answered from.
 pub(super) struct Shared {
     home: Arc<Inner>,
@@ -71,6 +80,9 @@ impl Shared {
         service: Option<Arc<Embedded>>,
         rules: Rules,
     ) -> Arc<Self> {
+        if let Some(service) = &service {
+            rules.bind(service);
+        }
         Arc::new(Self {
             home: Arc::clone(home),
             scheduler: OnceLock::new(),
@@ -91,6 +103,7 @@ impl Shared {
     /// Opens the store and the log, and answers from now on. The root key is there.
     pub(super) fn open(&self) -> Result<(), HomeError> {
         let service = Arc::new(Embedded::open(&self.home)?);
+        self.rules.bind(&service);
         let _ = self.scheduler.set(Scheduler::start(&service)?);
         let _ = self.service.set(service);
         Ok(())

@@ -30,6 +30,8 @@ const ALGORITHM: EncryptionAlgorithm = EncryptionAlgorithm::SymmetricDefault;
 const USAGE: KeyUsage = KeyUsage::EncryptDecrypt;
 /// The most that `NumberOfBytes` asks for.
 const MAX_BYTES: i32 = 1024;
+/// Bytes of an encryption context, all names and values together.
+const MAX_CONTEXT: usize = 8192;
 
 impl Embedded {
     pub(super) fn generate_data_key<'a>(
@@ -66,7 +68,7 @@ impl Embedded {
         trail.parameter("keyId", &*request.key_id);
         trail.optional("keySpec", request.key_spec.map(DataKeySpec::as_str));
         number_of_bytes(trail, request.number_of_bytes);
-        record_context(trail, "encryptionContext", &request.encryption_context);
+        record_context(trail, "encryptionContext", &request.encryption_context)?;
         let length = data_key_length(request)?;
         self.check_grant_tokens(trail, &request.grant_tokens)?;
         let named = self.find(trail.place(), &request.key_id)?;
@@ -101,7 +103,7 @@ impl Embedded {
         let (plaintext, context) = (request.plaintext.expose(), &request.encryption_context);
         let algorithm = request.encryption_algorithm.unwrap_or(ALGORITHM);
         trail.parameter("keyId", &*request.key_id);
-        record_context(trail, "encryptionContext", context);
+        record_context(trail, "encryptionContext", context)?;
         trail.parameter("encryptionAlgorithm", algorithm.as_str());
         check_length("plaintext", plaintext.len(), MAX_MESSAGE)?;
         self.check_grant_tokens(trail, &request.grant_tokens)?;
@@ -129,7 +131,7 @@ impl Embedded {
         let context = &request.encryption_context;
         let algorithm = request.encryption_algorithm.unwrap_or(ALGORITHM);
         trail.optional("keyId", request.key_id.as_deref());
-        record_context(trail, "encryptionContext", context);
+        record_context(trail, "encryptionContext", context)?;
         trail.parameter("encryptionAlgorithm", algorithm.as_str());
         check_recipient(request.recipient.as_ref())?;
         self.check_grant_tokens(trail, &request.grant_tokens)?;
@@ -184,8 +186,8 @@ impl Embedded {
             .unwrap_or(ALGORITHM);
         trail.optional("sourceKeyId", request.source_key_id.as_deref());
         trail.parameter("destinationKeyId", &*request.destination_key_id);
-        record_context(trail, "sourceEncryptionContext", old_context);
-        record_context(trail, "destinationEncryptionContext", new_context);
+        record_context(trail, "sourceEncryptionContext", old_context)?;
+        record_context(trail, "destinationEncryptionContext", new_context)?;
         trail.parameter("sourceEncryptionAlgorithm", old_algorithm.as_str());
         trail.parameter("destinationEncryptionAlgorithm", new_algorithm.as_str());
 
@@ -287,14 +289,23 @@ fn only_permission(dry_run: Option<bool>, modifiers: &[DryRunModifier]) -> bool 
     dry_run == Some(true) && modifiers.contains(&DryRunModifier::IgnoreCiphertext)
 }
 
+/// Takes an encryption context down, if it is not longer than AWS allows.
 pub(super) fn record_context<'a>(
     trail: &mut Trail<'a>,
     name: &'static str,
     context: &'a EncryptionContext,
-) {
+) -> Result<(), KmsError> {
+    let pairs = context.iter();
+    let length: usize = pairs.map(|(name, value)| name.len() + value.len()).sum();
+    if length > MAX_CONTEXT {
+        return Err(KmsError::Validation(format!(
+            "The encryption context has {length} bytes; at most {MAX_CONTEXT} are allowed."
+        )));
+    }
     if !context.is_empty() {
         trail.parameter(name, context);
     }
+    Ok(())
 }
 
 /// A negative number is no parameter worth recording; the call is refused.

@@ -6,6 +6,7 @@ use super::{
     Change, Done, Embedded,
     authorize::{Facts, NewKey, Target, truth},
     page,
+    policies::check_size,
     tags::{check_tags, tags_value},
     trail::Trail,
 };
@@ -37,6 +38,8 @@ impl Embedded {
         let description = request.description.as_deref().unwrap_or_default();
         let tags = request.tags.as_deref().unwrap_or_default();
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
+        check_description(description)?;
+        check_size(request.policy.as_deref())?;
         trail.parameter("description", description);
         trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
         trail.optional("policy", request.policy.as_deref());
@@ -46,7 +49,6 @@ impl Embedded {
         trail.parameter("origin", kind.origin.as_str());
         trail.parameter("multiRegion", kind.multi_region);
         trail.parameter("tags", tags_value(tags));
-        check_description(description)?;
         check_tags(tags)?;
 
         let values = [("kms:BypassPolicyLockoutSafetyCheck", truth(bypass))];

@@ -84,7 +84,7 @@ impl Embedded {
     ) -> Result<Done<'a, Pair>, KmsError> {
         trail.parameter("keyId", asked.key_id);
         trail.parameter("keyPairSpec", asked.spec.as_str());
-        record_context(trail, "encryptionContext", asked.context);
+        record_context(trail, "encryptionContext", asked.context)?;
         self.check_grant_tokens(trail, asked.grant_tokens)?;
         let named = self.find(trail.place(), asked.key_id)?;
         let facts = Facts {

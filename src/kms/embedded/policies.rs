@@ -34,6 +34,7 @@ impl Embedded {
     ) -> Result<Done<'a, Empty>, KmsError> {
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
         trail.parameter("keyId", &*request.key_id);
+        check_size(Some(&request.policy))?;
         trail.parameter("policyName", request.policy_name.as_deref().unwrap_or(NAME));
         trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
         trail.parameter("policy", &*request.policy);
@@ -109,12 +110,7 @@ impl Embedded {
                  greater than or equal to 1",
             ));
         }
-        if text.len() > MAX_POLICY {
-            return Err(KmsError::LimitExceeded(format!(
-                "The policy has {} bytes; at most {MAX_POLICY} are allowed.",
-                text.len()
-            )));
-        }
+        check_size(Some(text))?;
         let parsed = self
             .policies
             .lock()
@@ -147,6 +143,16 @@ impl Embedded {
             "The new key policy will not allow you to update the key policy in the future."
                 .to_owned(),
         ))
+    }
+}
+
+/// Whether a policy, if there is one, has a size that a key's may have.
+pub(super) fn check_size(policy: Option<&str>) -> Result<(), KmsError> {
+    match policy.map(str::len) {
+        Some(length) if length > MAX_POLICY => Err(KmsError::LimitExceeded(format!(
+            "The policy has {length} bytes; at most {MAX_POLICY} are allowed."
+        ))),
+        _ => Ok(()),
     }
 }
 

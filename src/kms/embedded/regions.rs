@@ -6,6 +6,7 @@ use super::{
     Change, Done, Embedded,
     authorize::{Facts, NewKey, Target},
     keys::check_description,
+    policies::check_size,
     tags::{check_tags, tags_value},
     trail::Trail,
 };
@@ -32,12 +33,13 @@ impl Embedded {
         let bypass = request.bypass_policy_lockout_safety_check.unwrap_or(false);
         trail.parameter("keyId", &*request.key_id);
         trail.parameter("replicaRegion", &*request.replica_region);
+        check_description(description)?;
+        check_size(request.policy.as_deref())?;
         trail.parameter("description", description);
         trail.parameter("bypassPolicyLockoutSafetyCheck", bypass);
         trail.optional("policy", request.policy.as_deref());
         trail.parameter("tags", tags_value(&request.tags));
         let region = parse_region("replicaRegion", &request.replica_region)?;
-        check_description(description)?;
         let store = self.changing();
         let primary = self.find_by_id(trail.place(), &request.key_id)?;
         let values = [("kms:ReplicaRegion", region.as_str())];
@@ -67,10 +69,14 @@ impl Embedded {
             request_tags: &request.tags,
             ..Facts::default()
         };
-        let mut allowed = self.authorize(trail, "kms:CreateKey", Target::Account, new)?;
-        if !request.tags.is_empty() {
-            allowed = self.authorize(trail, "kms:TagResource", Target::Account, new)?;
-        }
+        // A key is made and tagged in the replica's Region, so that is the one requested.
+        let allowed = trail.elsewhere(&place, |trail| {
+            let allowed = self.authorize(trail, "kms:CreateKey", Target::Account, new)?;
+            if request.tags.is_empty() {
+                return Ok(allowed);
+            }
+            self.authorize(trail, "kms:TagResource", Target::Account, new)
+        })?;
         let policy = match request.policy.as_deref() {
             Some(policy) => self.parse_policy(policy)?,
             None => self.parse_policy(&canned::default_key_policy(&self.home.place.account))?,
@@ -99,7 +105,9 @@ impl Embedded {
             },
             ..(*primary).clone()
         };
-        self.check_lockout(trail, &replica, &replica.policy, bypass)?;
+        trail.elsewhere(&place, |trail| {
+            self.check_lockout(trail, &replica, &replica.policy, bypass)
+        })?;
         let mut replicas = self.state.read().replica_regions(&primary);
         replicas.push(region.clone());
         replicas.sort_unstable();
@@ -143,6 +151,7 @@ impl Embedded {
         drop(self.authorize(trail, action, Target::Key(&primary), facts)?);
         check_primary(&primary)?;
         primary.check_state(trail.demand())?;
+        self.check_served(&region)?;
         let replica = self.state.read().key(&region, primary.id).cloned();
         let replica = replica.filter(|replica| replica.region != primary.region);
         let Some(replica) = replica else {
@@ -184,8 +193,8 @@ fn check_primary(key: &Key) -> Result<(), KmsError> {
 fn parse_region(member: &str, text: &str) -> Result<Region, KmsError> {
     text.parse().map_err(|_| {
         KmsError::constraint(&format!(
-            "Value '{text}' at '{member}' failed to satisfy constraint: Member must satisfy \
-             regular expression pattern: ^([a-z]+-){{2,3}}\\d+$"
+            "Value '{text}' at '{member}' failed to satisfy constraint: Member must be the \
+             name of an AWS Region"
         ))
     })
 }

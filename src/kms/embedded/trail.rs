@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use parking_lot::Mutex;
 
 use crate::{
-    audit::{Event, Identity, IdentityKind, Origin, Process, Refusal, Value},
+    audit::{Event, Identity, IdentityKind, Origin, Process, Refusal, Value, truncated},
     kms::{
         Caller, KmsError,
         api::Timestamp,
@@ -16,6 +16,10 @@ use crate::{
     },
     policy::{Allowed, Denied, DenyReason, Principal},
 };
+
+/// Bytes of one value in a record. The log takes no record beyond 1 MiB, and a caller whose requests
+/// could not be recorded would be refused without a trace.
+const MAX_RECORDED: usize = 8 * 1024;
 
 enum Decision {
     Allowed(Vec<String>),
@@ -111,6 +115,14 @@ impl<'a> Trail<'a> {
         &self.place
     }
 
+    /// Has `ask` see the account in another Region, where part of what is asked for happens.
+    pub(super) fn elsewhere<R>(&mut self, place: &Place, ask: impl FnOnce(&mut Self) -> R) -> R {
+        let here = std::mem::replace(&mut self.place, Cow::Owned(place.clone()));
+        let answer = ask(self);
+        self.place = here;
+        answer
+    }
+
     /// A key that the call is about.
     pub(super) fn key(&mut self, arn: &str) {
         if !self.keys.iter().any(|known| known == arn) {
@@ -120,7 +132,8 @@ impl<'a> Trail<'a> {
 
     /// A parameter of the request, as `CloudTrail` has it: never a plaintext, never a ciphertext.
     pub(super) fn parameter(&mut self, name: &'static str, value: impl Into<Value<'a>>) {
-        self.parameters.push((name, value.into()));
+        let value = value.into().truncated(MAX_RECORDED);
+        self.parameters.push((name, value));
     }
 
     /// As [`Self::parameter`], for one that may be absent.
@@ -217,7 +230,10 @@ impl<'a> Trail<'a> {
             event = event.shared_id(&**id);
         }
         if let Some(error) = error {
-            event = event.error(error.code(), error.message());
+            event = event.error(
+                error.code(),
+                truncated(error.message().into(), MAX_RECORDED),
+            );
         } else {
             for (name, value) in &self.responses {
                 event = event.response(name, value.clone());

@@ -12,7 +12,7 @@ use crate::{
     policy::{Document, DocumentKind, Principal},
 };
 
-fn attach(fixture: &Fixture, principal: &str, policy: &str) {
+pub(super) fn attach(fixture: &Fixture, principal: &str, policy: &str) {
     let document = Document::parse(DocumentKind::Identity, policy).unwrap();
     let write = Write::IdentityPolicy(principal.to_owned(), "p".to_owned(), Arc::new(document));
     let service = fixture.embedded();

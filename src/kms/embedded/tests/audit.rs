@@ -8,7 +8,7 @@ use crate::{
     kms::{
         Caller, CreateKeyRequest, DataKeySpec, DescribeKeyRequest, DisableKeyRequest,
         EnableKeyRequest, EncryptRequest, EncryptionContext, GenerateDataKeyRequest, KmsError,
-        ListKeysRequest, Plaintext, testing::user,
+        ListKeysRequest, Plaintext, Tag, testing::user,
     },
 };
 
@@ -225,4 +225,84 @@ fn the_head_of_a_volumes_log_is_signed_and_goes_into_ours() {
             .any(|line| line.contains(r#""log":"volume-7","seq":3"#)),
         "{log}"
     );
+}
+
+#[test]
+fn a_refused_call_leaves_a_record_however_much_it_says() {
+    let fixture = Fixture::new();
+    let eve = user("eve");
+    let service = fixture.service();
+    let long = || "\u{1}".repeat(1 << 20);
+    let tags = |count: usize| {
+        let tag = |n: usize| Tag {
+            tag_key: format!("{n:0128}"),
+            tag_value: "\u{1}".repeat(256),
+        };
+        Some((0..count).map(tag).collect())
+    };
+    let before = records(&fixture).len();
+    for (request, code) in [
+        (
+            CreateKeyRequest {
+                policy: Some(long()),
+                ..Default::default()
+            },
+            "LimitExceededException",
+        ),
+        (
+            CreateKeyRequest {
+                description: Some(long()),
+                ..Default::default()
+            },
+            "ValidationException",
+        ),
+        (
+            CreateKeyRequest {
+                tags: tags(2000),
+                ..Default::default()
+            },
+            "TagException",
+        ),
+        (
+            CreateKeyRequest {
+                tags: tags(50),
+                policy: Some("\u{1}".repeat(32 << 10)),
+                ..Default::default()
+            },
+            "AccessDeniedException",
+        ),
+    ] {
+        refusal(service.create_key(&eve, &request));
+        let record = last(&fixture);
+        assert_eq!(record["errorCode"], code);
+        assert!(record.to_string().len() < 256 << 10, "{code}");
+    }
+    let record = last(&fixture);
+    let policy = record["requestParameters"]["policy"].as_str().unwrap();
+    assert!(policy.len() < 9 << 10 && policy.ends_with("(truncated)"));
+    let tags = record["requestParameters"]["tags"].as_array().unwrap();
+    assert_eq!(tags.last().unwrap(), "(truncated)");
+    assert!(tags[0]["tagKey"].is_string());
+
+    let named = |key_id: String, context: EncryptionContext| EncryptRequest {
+        key_id,
+        encryption_context: context,
+        plaintext: Plaintext::new(vec![1]),
+        ..Default::default()
+    };
+    let context = |length| EncryptionContext::from([("k".to_owned(), "v".repeat(length))]);
+    let key = fixture.key();
+    for request in [
+        named(long(), EncryptionContext::new()),
+        named(key.clone(), context(8192)),
+        named(key.clone(), context(1 << 20)),
+    ] {
+        let refused = refusal(service.encrypt(&fixture.admin, &request));
+        assert!(matches!(refused, KmsError::Validation(_)));
+        assert_eq!(last(&fixture)["errorCode"], "ValidationException");
+    }
+    let longest = named(key, context(8191));
+    service.encrypt(&fixture.admin, &longest).unwrap();
+    // One for the key, one for what is allowed.
+    assert_eq!(records(&fixture).len(), before + 4 + 3 + 2);
 }

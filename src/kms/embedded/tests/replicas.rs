@@ -1,6 +1,6 @@
 //! Multi-Region keys and their replicas.
 
-use super::{Fixture, in_region, refusal};
+use super::{Fixture, accounts::attach, in_region, refusal};
 use crate::kms::{
     Caller, CiphertextBlob, CreateKeyRequest, DecryptRequest, EncryptRequest, KeyMetadata,
     KeyState, KmsError, ListKeyRotationsRequest, MultiRegionKeyType, Plaintext,
@@ -209,4 +209,42 @@ fn a_primary_key_is_deleted_only_after_its_last_replica() {
     assert_eq!(fixture.state(key), KeyState::PendingDeletion);
     fixture.pass(8);
     assert!(fixture.describe(&fixture.admin, key).is_err());
+}
+
+#[test]
+fn no_key_goes_into_a_region_that_is_not_served() {
+    let fixture = Fixture::new();
+    let first = primary(&fixture);
+    replicate(&fixture, &fixture.admin, &first.key_id, THERE).unwrap();
+    let regions = ["us-east-1".parse().unwrap()];
+    fixture.embedded().serve_only(&regions);
+    let refused = replicate(&fixture, &fixture.admin, &first.key_id, "us-west-2").err();
+    let not_served = |region: &str| {
+        let text = format!("The Region {region} is not served.");
+        Some(KmsError::Unsupported(text))
+    };
+    assert_eq!(refused, not_served("us-west-2"));
+    let request = UpdatePrimaryRegionRequest {
+        key_id: first.key_id,
+        primary_region: THERE.to_owned(),
+    };
+    let moved = fixture
+        .service()
+        .update_primary_region(&fixture.admin, &request);
+    assert_eq!(moved.err(), not_served(THERE));
+}
+
+#[test]
+fn the_region_in_which_a_replica_is_made_is_the_replicas() {
+    let fixture = Fixture::new();
+    let first = primary(&fixture);
+    let deny = format!(
+        r#"{{"Version": "2012-10-17", "Statement": {{"Effect": "Deny",
+            "Action": ["kms:CreateKey", "kms:TagResource"], "Resource": "*",
+            "Condition": {{"StringEquals": {{"aws:RequestedRegion": "{THERE}"}}}}}}}}"#
+    );
+    attach(&fixture, &fixture.admin.principal.arn, &deny);
+    let refused = replicate(&fixture, &fixture.admin, &first.key_id, THERE).err();
+    assert!(matches!(refused, Some(KmsError::AccessDenied(_))));
+    replicate(&fixture, &fixture.admin, &first.key_id, "us-west-2").unwrap();
 }
