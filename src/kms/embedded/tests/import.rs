@@ -6,18 +6,20 @@ use aws_lc_rs::{
     },
 };
 
-use super::{Fixture, in_region, refusal};
+use super::{Fixture, refusal};
 use crate::kms::{
     CiphertextBlob, CreateKeyRequest, DecryptRequest, DeleteImportedKeyMaterialRequest,
     DescribeKeyRequest, DisableKeyRequest, EncryptRequest, ExpirationModel, GenerateMacRequest,
     GetParametersForImportRequest, GetParametersForImportResponse, GetPublicKeyRequest,
-    ImportKeyMaterialRequest, ImportState, ImportType, IncludeKeyMaterial, KeyMaterialState,
-    KeyMetadata, KeySpec, KeyState, KeyUsage, KmsError, ListKeyRotationsRequest, MacAlgorithm,
-    Origin, Plaintext, ReplicateKeyRequest, RotateKeyOnDemandRequest, RotationsListEntry,
-    Timestamp, UpdateKeyDescriptionRequest, WrappingAlgorithm, WrappingKeySpec,
+    ImportKeyMaterialRequest, ImportType, IncludeKeyMaterial, KeyMetadata, KeySpec, KeyState,
+    KeyUsage, KmsError, ListKeyRotationsRequest, MacAlgorithm, Origin, Plaintext,
+    RotateKeyOnDemandRequest, RotationsListEntry, WrappingAlgorithm, WrappingKeySpec,
     keypair::{Bits, Curve, KeyPair, Kind},
     mac,
 };
+
+mod expiry;
+mod rotation;
 
 /// A key that waits for its material.
 fn external(fixture: &Fixture, spec: KeySpec, usage: KeyUsage) -> KeyMetadata {
@@ -119,8 +121,6 @@ fn import_bytes(
     };
     import(fixture, &request)
 }
-
-use KeyMaterialState::{Current, NonCurrent, PendingRotation};
 
 const NEW: Option<ImportType> = Some(ImportType::NewKeyMaterial);
 
@@ -250,226 +250,6 @@ fn deleted_material_comes_back_only_as_what_it_was() {
     let again = import_bytes(&fixture, &key_id, &[7; 32], None).unwrap();
     assert_eq!(again, material);
     assert_eq!(decrypt(&fixture, &blob).unwrap(), b"secret");
-}
-
-/// Lets `millis` milliseconds pass.
-fn wait(fixture: &Fixture, millis: i64) {
-    let ahead = &fixture.embedded().ahead;
-    ahead.fetch_add(millis, std::sync::atomic::Ordering::Relaxed);
-}
-
-const HOUR: i64 = 60 * 60 * 1000;
-
-#[test]
-fn material_expires_at_its_time_and_not_before() {
-    let mut fixture = Fixture::new();
-    let key_id = symmetric(&fixture);
-    let algorithm = WrappingAlgorithm::RsaesOaepSha256;
-    let request = asked(&fixture, &key_id, algorithm, &[7; 32]);
-    let until = |fixture: &Fixture, millis: i64| {
-        let request = ImportKeyMaterialRequest {
-            valid_to: Some(Timestamp {
-                millis: fixture.embedded().now().millis + millis,
-            }),
-            expiration_model: None,
-            ..request.clone()
-        };
-        import(fixture, &request).unwrap();
-        request.valid_to
-    };
-    until(&fixture, HOUR);
-    let valid_to = until(&fixture, 2 * HOUR);
-    let described = describe(&fixture, &key_id);
-    assert_eq!(described.expiration_model, Some(ExpirationModel::Expires));
-    assert_eq!(described.valid_to, valid_to);
-    let blob = encrypt(&fixture, &key_id).unwrap();
-    wait(&fixture, HOUR + HOUR / 2);
-    fixture.embedded().do_what_is_due();
-    assert_eq!(decrypt(&fixture, &blob).unwrap(), b"secret");
-
-    wait(&fixture, HOUR);
-    // At once, though it is erased only a little later.
-    for erase in [false, true] {
-        if erase {
-            fixture.embedded().do_what_is_due();
-        }
-        let described = describe(&fixture, &key_id);
-        assert_eq!(described.key_state, KeyState::PendingImport);
-        assert_eq!(described.expiration_model, None);
-        assert_eq!(described.valid_to, None);
-        assert_eq!(refusal(encrypt(&fixture, &key_id)), pending_import(&key_id));
-        assert_eq!(refusal(decrypt(&fixture, &blob)), pending_import(&key_id));
-        assert_eq!(
-            rotations(&fixture, &key_id)[0].import_state,
-            Some(ImportState::PendingImport)
-        );
-    }
-    // The time of the service that is opened now is the true one, when it had not expired yet.
-    fixture.reopen();
-    assert_eq!(refusal(decrypt(&fixture, &blob)), pending_import(&key_id));
-    import_bytes(&fixture, &key_id, &[7; 32], None).unwrap();
-    assert_eq!(decrypt(&fixture, &blob).unwrap(), b"secret");
-}
-
-#[test]
-fn what_is_done_to_a_key_between_expiry_and_erasure_keeps_nothing_from_being_erased() {
-    let mut fixture = Fixture::new();
-    let key_id = symmetric(&fixture);
-    import_bytes(&fixture, &key_id, &[7; 32], None).unwrap();
-    let waiting = ImportKeyMaterialRequest {
-        import_type: NEW,
-        ..asked(
-            &fixture,
-            &key_id,
-            WrappingAlgorithm::RsaesOaepSha256,
-            &[8; 32],
-        )
-    };
-    let waiting = ImportKeyMaterialRequest {
-        valid_to: Some(Timestamp {
-            millis: Timestamp::now().millis + HOUR,
-        }),
-        expiration_model: None,
-        ..waiting
-    };
-    import(&fixture, &waiting).unwrap();
-    wait(&fixture, 2 * HOUR);
-    // Material that never encrypted is not missed.
-    assert_eq!(describe(&fixture, &key_id).key_state, KeyState::Enabled);
-    let refused = refusal(rotate(&fixture, &key_id));
-    assert!(matches!(refused, KmsError::InvalidState(_)), "{refused}");
-    let request = UpdateKeyDescriptionRequest {
-        key_id: key_id.clone(),
-        description: "changed".to_owned(),
-    };
-    fixture
-        .service()
-        .update_key_description(&fixture.admin, &request)
-        .unwrap();
-    fixture.embedded().do_what_is_due();
-    fixture.reopen();
-    assert_eq!(rotations(&fixture, &key_id).len(), 1);
-    assert_eq!(describe(&fixture, &key_id).description, "changed");
-    import_bytes(&fixture, &key_id, &[9; 32], NEW).unwrap();
-    rotate(&fixture, &key_id).unwrap();
-}
-
-#[test]
-fn each_region_imports_the_material_of_a_multi_region_key() {
-    let fixture = Fixture::new();
-    let request = CreateKeyRequest {
-        origin: Some(Origin::External),
-        multi_region: Some(true),
-        ..Default::default()
-    };
-    let made = fixture.service().create_key(&fixture.admin, &request);
-    let key_id = made.unwrap().key_metadata.key_id;
-    let region = "eu-west-1";
-    let request = ReplicateKeyRequest {
-        key_id: key_id.clone(),
-        replica_region: region.to_owned(),
-        ..Default::default()
-    };
-    let service = fixture.service();
-    let early = refusal(service.replicate_key(&fixture.admin, &request));
-    assert_eq!(early, pending_import(&key_id));
-    let first = import_bytes(&fixture, &key_id, &[1; 32], None).unwrap();
-    let blob = encrypt(&fixture, &key_id).unwrap();
-    service.replicate_key(&fixture.admin, &request).unwrap();
-
-    let there = in_region(&fixture.admin, region);
-    let import_there = |material: &[u8], import_type: Option<ImportType>| {
-        let request = GetParametersForImportRequest {
-            key_id: key_id.clone(),
-            wrapping_algorithm: WrappingAlgorithm::RsaesOaepSha256,
-            wrapping_key_spec: WrappingKeySpec::Rsa2048,
-        };
-        let parameters = service.get_parameters_for_import(&there, &request).unwrap();
-        let algorithm = request.wrapping_algorithm;
-        let request = ImportKeyMaterialRequest {
-            key_id: key_id.clone(),
-            import_token: parameters.import_token,
-            encrypted_key_material: wrap(&parameters.public_key.0, algorithm, material),
-            expiration_model: Some(ExpirationModel::DoesNotExpire),
-            import_type,
-            ..Default::default()
-        };
-        let answer = service.import_key_material(&there, &request)?;
-        Ok(answer.key_material_id)
-    };
-    let state_there = || fixture.describe(&there, &key_id).unwrap().key_state;
-    let opens_there = |blob: &CiphertextBlob| {
-        let request = DecryptRequest {
-            ciphertext_blob: blob.clone(),
-            ..Default::default()
-        };
-        let opened = service.decrypt(&there, &request).unwrap();
-        assert_eq!(opened.plaintext.expose(), b"secret");
-    };
-    assert_eq!(state_there(), KeyState::PendingImport);
-    let refused = refusal(import_there(&[1; 32], NEW));
-    assert!(matches!(refused, KmsError::Unsupported(_)), "{refused}");
-    let refused = refusal(import_there(&[2; 32], None));
-    assert!(
-        matches!(refused, KmsError::IncorrectKeyMaterial(_)),
-        "{refused}"
-    );
-    assert_eq!(import_there(&[1; 32], None).unwrap(), first);
-    assert_eq!(state_there(), KeyState::Enabled);
-    opens_there(&blob);
-
-    // They rotate together, once the new material is everywhere.
-    let state = |fixture: &Fixture| rotations(fixture, &key_id)[1].key_material_state;
-    import_bytes(&fixture, &key_id, &[2; 32], NEW).unwrap();
-    assert_eq!(
-        state(&fixture),
-        KeyMaterialState::PendingMultiRegionImportAndRotation
-    );
-    let refused = refusal(rotate(&fixture, &key_id));
-    assert!(matches!(refused, KmsError::InvalidState(_)), "{refused}");
-    import_there(&[2; 32], None).unwrap();
-    assert_eq!(state(&fixture), PendingRotation);
-    rotate(&fixture, &key_id).unwrap();
-    assert_eq!(state(&fixture), Current);
-    opens_there(&encrypt(&fixture, &key_id).unwrap());
-    opens_there(&blob);
-}
-
-#[test]
-fn an_expiry_has_its_rules() {
-    let fixture = Fixture::new();
-    let key_id = symmetric(&fixture);
-    let now = Timestamp::now().millis;
-    let day = 24 * 60 * 60 * 1000;
-    let base = asked(
-        &fixture,
-        &key_id,
-        WrappingAlgorithm::RsaesOaepSha256,
-        &[7; 32],
-    );
-    let try_import = |expiration_model, valid_to: Option<i64>| {
-        let request = ImportKeyMaterialRequest {
-            expiration_model,
-            valid_to: valid_to.map(|millis| Timestamp { millis }),
-            ..base.clone()
-        };
-        import(&fixture, &request)
-    };
-    let without_date =
-        "A validTo date must be set if the ExpirationModel is KEY_MATERIAL_EXPIRES".to_owned();
-    assert_eq!(
-        refusal(try_import(None, None)),
-        KmsError::Validation(without_date)
-    );
-    for (model, valid_to) in [
-        (Some(ExpirationModel::DoesNotExpire), Some(now + day)),
-        (None, Some(now - 1)),
-        (None, Some(now + 366 * day)),
-    ] {
-        let refused = refusal(try_import(model, valid_to));
-        assert!(matches!(refused, KmsError::Validation(_)), "{refused}");
-    }
-    try_import(None, Some(now + 364 * day)).unwrap();
 }
 
 #[test]
@@ -651,79 +431,6 @@ fn an_imported_mac_key_makes_the_codes_that_it_makes_at_home() {
         let expected = mac::sign(MacAlgorithm::HmacSha384, &material, b"message");
         assert_eq!(made.unwrap().mac.0, expected);
     }
-}
-
-#[test]
-fn new_material_waits_for_a_rotation_and_the_old_still_decrypts() {
-    let mut fixture = Fixture::new();
-    let key_id = symmetric(&fixture);
-    let nothing = KmsError::InvalidState(format!(
-        "No available key material pending rotation for the key: {}.",
-        Fixture::arn(&key_id)
-    ));
-    let first = import_bytes(&fixture, &key_id, &[1; 32], None).unwrap();
-    let old = encrypt(&fixture, &key_id).unwrap();
-    assert_eq!(refusal(rotate(&fixture, &key_id)), nothing);
-
-    let by_default = refusal(import_bytes(&fixture, &key_id, &[2; 32], None));
-    assert!(matches!(by_default, KmsError::IncorrectKeyMaterial(_)));
-    let second = import_bytes(&fixture, &key_id, &[2; 32], NEW).unwrap();
-    let current = |fixture: &Fixture| describe(fixture, &key_id).current_key_material_id;
-    assert_eq!(current(&fixture), Some(first.clone()));
-    let third = refusal(import_bytes(&fixture, &key_id, &[3; 32], NEW));
-    let why = third.message();
-    assert!(
-        matches!(third, KmsError::InvalidState(_)) && why.contains(&second),
-        "{third}"
-    );
-    let states = |fixture: &Fixture| -> Vec<KeyMaterialState> {
-        let listed = rotations(fixture, &key_id);
-        listed
-            .iter()
-            .map(|entry| entry.key_material_state)
-            .collect()
-    };
-    assert_eq!(states(&fixture), [Current, PendingRotation]);
-
-    rotate(&fixture, &key_id).unwrap();
-    fixture.reopen();
-    assert_eq!(states(&fixture), [NonCurrent, Current]);
-    assert_eq!(current(&fixture), Some(second.clone()));
-    let listed = rotations(&fixture, &key_id);
-    assert_eq!(listed[0].rotation_date, None);
-    assert!(listed[1].rotation_date.is_some());
-    let new = encrypt(&fixture, &key_id).unwrap();
-    for blob in [&old, &new] {
-        assert_eq!(decrypt(&fixture, blob).unwrap(), b"secret");
-    }
-    assert_eq!(refusal(rotate(&fixture, &key_id)), nothing);
-
-    // The key needs all that it ever encrypted with.
-    delete(&fixture, &key_id, Some(&first)).unwrap();
-    assert_eq!(refusal(decrypt(&fixture, &new)), pending_import(&key_id));
-    let again = refusal(import_bytes(&fixture, &key_id, &[1; 32], NEW));
-    assert!(
-        matches!(again, KmsError::IncorrectKeyMaterial(_)),
-        "{again}"
-    );
-    import_bytes(&fixture, &key_id, &[1; 32], None).unwrap();
-    assert_eq!(decrypt(&fixture, &old).unwrap(), b"secret");
-}
-
-#[test]
-fn material_that_never_encrypted_can_be_replaced() {
-    let mut fixture = Fixture::new();
-    let key_id = symmetric(&fixture);
-    import_bytes(&fixture, &key_id, &[1; 32], None).unwrap();
-    let waiting = import_bytes(&fixture, &key_id, &[2; 32], NEW).unwrap();
-    delete(&fixture, &key_id, Some(&waiting)).unwrap();
-    assert_eq!(describe(&fixture, &key_id).key_state, KeyState::Enabled);
-    fixture.reopen();
-    assert_eq!(rotations(&fixture, &key_id).len(), 1);
-    let gone = refusal(delete(&fixture, &key_id, Some(&waiting)));
-    assert!(matches!(gone, KmsError::NotFound(_)), "{gone}");
-    import_bytes(&fixture, &key_id, &[3; 32], NEW).unwrap();
-    rotate(&fixture, &key_id).unwrap();
 }
 
 #[test]
