@@ -53,6 +53,8 @@ pub(super) struct LastUse {
     pub(super) at: Timestamp,
     /// Of its record in the audit log.
     pub(super) event_id: String,
+    /// Of the request, where one came over a socket.
+    pub(super) request_id: Option<String>,
     /// Whether the store does not know it yet.
     pub(super) unsaved: bool,
 }

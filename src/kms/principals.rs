@@ -42,12 +42,10 @@ impl Principals {
     /// When the user database cannot be asked and was not asked before: without its names and groups
     /// no Deny that names them would bind the caller.
     pub(super) fn get(&self, uid: u32, gid: u32) -> io::Result<Arc<Principal>> {
-        let last = self.known.lock().get(&(uid, gid)).cloned();
-        if let Some((since, principal)) = &last
-            && since.elapsed() < LIFETIME
-        {
-            return Ok(Arc::clone(principal));
+        if let Some(principal) = self.remembered(uid, gid) {
+            return Ok(principal);
         }
+        let last = self.known.lock().get(&(uid, gid)).cloned();
         // Looked up without the lock: a directory service may take its time.
         let principal = match (self.look_up(uid, gid), last) {
             (Ok(principal), _) => Arc::new(principal),
@@ -61,6 +59,13 @@ impl Principals {
         }
         known.insert((uid, gid), (Instant::now(), Arc::clone(&principal)));
         Ok(principal)
+    }
+
+    /// The principal, if that needs no question to the system.
+    pub(super) fn remembered(&self, uid: u32, gid: u32) -> Option<Arc<Principal>> {
+        let known = self.known.lock();
+        let (since, principal) = known.get(&(uid, gid))?;
+        (since.elapsed() < LIFETIME).then(|| Arc::clone(principal))
     }
 
     fn look_up(&self, uid: u32, gid: u32) -> io::Result<Principal> {

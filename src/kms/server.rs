@@ -11,6 +11,7 @@ mod doors;
 mod limits;
 mod metrics;
 mod respond;
+mod room;
 mod sigv4;
 
 use std::{
@@ -23,14 +24,14 @@ use std::{
 use parking_lot::Mutex;
 use tokio::{
     runtime::Runtime,
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinHandle, JoinSet},
     time::timeout,
 };
 
 pub use self::doors::TlsFiles;
 pub(super) use self::doors::{Door, Tls, remove as remove_socket};
-use self::{limits::GRACE, metrics::Metrics};
+use self::{limits::GRACE, metrics::Metrics, room::Room};
 use super::{
     HomeError, KmsError,
     administration::Administrator,
@@ -40,6 +41,7 @@ use super::{
     name::Region,
     wire::{self, CALLER, TARGET},
 };
+use crate::sys;
 
 /// What a server lets its clients do beyond the API itself.
 #[derive(Default)]
@@ -67,8 +69,6 @@ pub(super) struct Shared {
     /// Empty while the home is sealed.
     service: OnceLock<Arc<Embedded>>,
     rules: Rules,
-    requests: Semaphore,
-    connections: Arc<Semaphore>,
     metrics: Metrics,
     started: Instant,
     unsealing: Mutex<()>,
@@ -88,8 +88,6 @@ impl Shared {
             scheduler: OnceLock::new(),
             service: service.map_or_else(OnceLock::new, OnceLock::from),
             rules,
-            requests: Semaphore::new(limits::REQUESTS),
-            connections: Arc::new(Semaphore::new(limits::CONNECTIONS)),
             metrics: Metrics::new(),
             started: Instant::now(),
             unsealing: Mutex::default(),
@@ -159,9 +157,11 @@ impl Server {
         let sockets = doors.iter().filter_map(Door::socket).collect();
         let (stop, stopped) = watch::channel(false);
         let mut open = JoinSet::new();
+        let (files, count) = (sys::file_limit(), doors.len());
         for door in doors {
             let entered = runtime.enter();
-            let serve = door.serve(Arc::clone(shared), stopped.clone());
+            let room = Arc::new(Room::new(files, count));
+            let serve = door.serve(Arc::clone(shared), room, stopped.clone());
             let serve = serve.map_err(failed("listen for"))?;
             drop(entered);
             open.spawn_on(serve, runtime.handle());

@@ -29,7 +29,9 @@ pub use io::{
 };
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};
-pub use process::{boot, clear_umask, harden, lock_memory, raise_file_limit, worker_count};
+pub use process::{
+    boot, clear_umask, file_limit, harden, lock_memory, raise_file_limit, worker_count,
+};
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 
 pub use rustix::fs::{RenameFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, XattrFlags};

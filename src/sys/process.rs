@@ -69,6 +69,11 @@ pub fn raise_file_limit() -> io::Result<u64> {
     Ok(maximum.unwrap_or(u64::MAX))
 }
 
+/// How many files this process may have open, by its soft limit.
+pub fn file_limit() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
 /// How many threads serve requests: one a processor, at least two so that one slow request does not
 /// stop all others, and at most four, beyond which waking them costs more than they do.
 pub fn worker_count() -> usize {

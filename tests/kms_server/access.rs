@@ -1,6 +1,9 @@
 //! Who is let in: signatures, users, groups, Regions, registered mounts.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    io::{Read, Write},
+    time::{Duration, SystemTime},
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
@@ -257,4 +260,40 @@ fn only_the_access_key_of_a_mount_speaks_for_others_and_the_log_names_both() {
         "arn:aws:iam::000000000000:user/host7"
     );
     assert!(!log.contains(&mount.secret) && !log.contains(&admin.secret));
+}
+
+#[test]
+fn an_answer_its_record_and_the_keys_last_use_carry_one_request_id() {
+    let place = Place::new();
+    let admin = place.user(&["admin", "--admin"]);
+    let server = place.serve(&["--listen", "127.0.0.1:0"]);
+    let key = server.new_key(&admin);
+    let body = json!({ "KeyId": key, "Plaintext": "AAAA" }).to_string();
+    let target = [("x-amz-target", "TrentService.Encrypt")];
+    let headers = admin.sign(server.host(), SystemTime::now(), &target, body.as_bytes());
+    let mut stream = server.connect();
+    let mut head = "POST / HTTP/1.1\r\nconnection: close\r\n".to_owned();
+    for (name, value) in &headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let id = answer
+        .lines()
+        .find_map(|line| line.strip_prefix("x-amzn-requestid: "));
+    let id = id.unwrap_or_else(|| panic!("{answer}"));
+
+    let log = std::fs::read_to_string(place.home().join("audit/kms.jsonl")).unwrap();
+    let mut records = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let record = records.find(|record| record["requestID"] == id).unwrap();
+    assert_eq!(record["eventName"], "Encrypt");
+    let usage = server.done(&admin, "GetKeyLastUsage", &json!({ "KeyId": key }));
+    assert_eq!(usage["KeyLastUsage"]["KmsRequestId"], id, "{usage}");
+    assert_eq!(
+        usage["KeyLastUsage"]["CloudTrailEventId"],
+        record["eventID"]
+    );
 }

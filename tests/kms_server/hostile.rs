@@ -108,7 +108,7 @@ fn clients_that_dawdle_hold_nobody_up() {
 }
 
 #[test]
-fn connections_beyond_the_limit_are_told_to_come_back() {
+fn connections_beyond_the_limit_are_told_to_come_back_and_keep_nobody_from_the_home() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: maximum,
@@ -128,6 +128,8 @@ fn connections_beyond_the_limit_are_told_to_come_back() {
         }
         assert!(Instant::now() < deadline, "{status} {answer}");
     }
+    place.run(&["key", "list"]);
+    place.run(&["kms", "status"]);
     drop(idle);
     let deadline = Instant::now() + Duration::from_secs(40);
     while server.ask(&admin, "ListKeys", &json!({})).0 != 200 {

@@ -139,8 +139,8 @@ impl Embedded {
             key_last_usage: Some(KeyLastUsageData {
                 operation: last.as_ref().map(|last| last.operation),
                 timestamp: last.as_ref().map(|last| last.at),
-                cloud_trail_event_id: last.map(|last| last.event_id),
-                kms_request_id: None,
+                cloud_trail_event_id: last.as_ref().map(|last| last.event_id.clone()),
+                kms_request_id: last.and_then(|last| last.request_id),
             }),
             // Uses are noted from the beginning of this service on.
             tracking_start_date: key.created,

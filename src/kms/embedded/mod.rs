@@ -45,6 +45,7 @@ use std::{
 };
 
 use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::task::block_in_place;
 
 pub(super) use self::schedule::Scheduler;
 use self::trail::Trail;
@@ -217,7 +218,13 @@ impl Embedded {
             };
             &elsewhere
         };
-        let recorded = self.log.record(trail.event(origin, error));
+        let event = trail.event(origin, error);
+        let recorded = if error.is_some() {
+            // A refusal waits for the disk, and the thread may be one that serves requests.
+            block_in_place(|| self.log.record(event))
+        } else {
+            self.log.record(event)
+        };
         recorded.map(|record| record.event_id).map_err(|failure| {
             tracing::error!(%failure, "the key service refuses: its audit log cannot be written");
             KmsError::Internal(failure.to_string())

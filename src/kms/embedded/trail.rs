@@ -91,6 +91,7 @@ impl<'a> Trail<'a> {
                 operation,
                 at: now,
                 event_id: event_id.to_owned(),
+                request_id: self.caller.request_id.clone(),
                 unsaved: true,
             });
         }

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use hyper::{header, http::request::Parts};
 use jiff::Timestamp;
+use tokio::task::block_in_place;
 
 use super::{
     CALLER, Shared,
@@ -141,7 +142,12 @@ impl Shared {
         };
         let unknown =
             |error| KmsError::Internal(format!("user {uid} cannot be looked up: {error}"));
-        let principal = self.home.principals.get(uid, gid).map_err(unknown)?;
+        let principals = &self.home.principals;
+        let principal = match principals.remembered(uid, gid) {
+            Some(principal) => principal,
+            // A directory service may take its time, and other requests need this thread.
+            None => block_in_place(|| principals.get(uid, gid)).map_err(unknown)?,
+        };
         let region = match Presented::read(parts) {
             // The kernel says who calls; what a client signs besides says in which Region.
             Ok(presented) => Some(self.check_region(&presented.region)?),

@@ -1,6 +1,7 @@
 //! From a request to its response.
 
 use std::{
+    error::Error,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Instant,
@@ -15,14 +16,16 @@ use hyper::{
     http::request::Parts,
 };
 use serde_json::json;
-use tokio::{task, time::timeout};
+use tokio::{sync::SemaphorePermit, task, time::timeout};
+use zeroize::{Zeroize, Zeroizing};
 
 use super::{
     Shared, TARGET,
     admission::{Admitted, Peer},
     dispatch::Operation,
     limits,
-    respond::{HttpResponse, Refusal, ResponseBody, of_operation, plain, write},
+    respond::{HttpResponse, Refusal, RequestId, ResponseBody, of_operation, plain, write},
+    room::Room,
 };
 use crate::kms::{KmsError, embedded::Embedded};
 
@@ -30,13 +33,21 @@ const JSON: &str = "application/json";
 
 pub(super) async fn answer(
     shared: &Arc<Shared>,
+    room: &Room,
     peer: Peer,
     request: Request<Incoming>,
 ) -> HttpResponse {
+    let id = RequestId::new();
+    // What costs nothing is answered by a busy server as well.
     match (request.method(), request.uri().path()) {
-        (&Method::POST, "/") => call(shared, peer, request).await,
-        (&Method::GET | &Method::HEAD, "/health") => shared.health(),
-        (&Method::GET | &Method::HEAD, "/ready") => shared.ready(),
+        (&Method::GET | &Method::HEAD, "/health") => return shared.health(),
+        (&Method::GET | &Method::HEAD, "/ready") => return shared.ready(room),
+        _ => {}
+    }
+    let place = room.request();
+    match (request.method(), request.uri().path()) {
+        (&Method::POST, "/") => call(shared, place, peer, request, id).await,
+        _ if place.is_none() => of_operation(Err(Refusal::throttled()), &id),
         (&Method::GET | &Method::HEAD, "/metrics") => {
             let shared = Arc::clone(shared);
             let text = task::spawn_blocking(move || shared.exposition()).await;
@@ -44,9 +55,9 @@ pub(super) async fn answer(
             plain(StatusCode::OK, media_type, text.unwrap_or_default().into())
         }
         (&Method::POST, "/reset") if shared.rules.allow_reset => {
-            of_operation(reset(shared, peer, &request).await)
+            of_operation(reset(shared, peer, &request).await, &id)
         }
-        _ => of_operation(Err(Refusal::no_such_page())),
+        _ => of_operation(Err(Refusal::no_such_page()), &id),
     }
 }
 
@@ -63,12 +74,10 @@ impl Shared {
     }
 
     /// Whether operations are answered.
-    fn ready(&self) -> HttpResponse {
+    fn ready(&self, room: &Room) -> HttpResponse {
         let (status, reason) = match self.service.get() {
             None => (StatusCode::SERVICE_UNAVAILABLE, "sealed"),
-            Some(_) if self.requests.available_permits() == 0 => {
-                (StatusCode::SERVICE_UNAVAILABLE, "overloaded")
-            }
+            Some(_) if room.is_full() => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
             Some(_) => (StatusCode::OK, "ready"),
         };
         plain(status, JSON, json!({ "status": reason }).to_string().into())
@@ -99,23 +108,29 @@ async fn reset(
 }
 
 /// An operation of the API, or one of ours.
-async fn call(shared: &Arc<Shared>, peer: Peer, request: Request<Incoming>) -> HttpResponse {
+async fn call(
+    shared: &Arc<Shared>,
+    place: Option<SemaphorePermit<'_>>,
+    peer: Peer,
+    request: Request<Incoming>,
+    id: RequestId,
+) -> HttpResponse {
     let began = Instant::now();
     let (parts, body) = request.into_parts();
     let operation = parts.headers.get(TARGET).map(|target| target.to_str());
     let operation = Operation::named(operation.and_then(Result::ok).unwrap_or_default());
-    let result = match (operation, shared.requests.try_acquire()) {
-        (_, Err(_)) => Err(Refusal::throttled()),
-        (operation, Ok(_place)) => {
+    let result = match place {
+        None => Err(Refusal::throttled()),
+        Some(_place) => {
             let _in_flight = shared.metrics.begin();
-            work(shared, peer, operation, &parts, body).await
+            work(shared, peer, operation, &parts, body, &id).await
         }
     };
     let name = operation.ok().map(Operation::name);
     shared
         .metrics
         .end(name, result.as_ref().err(), began.elapsed());
-    of_operation(result)
+    of_operation(result, &id)
 }
 
 async fn work(
@@ -124,11 +139,13 @@ async fn work(
     operation: Result<Operation, &str>,
     parts: &Parts,
     body: Incoming,
+    id: &RequestId,
 ) -> Result<ResponseBody, Refusal> {
     let service = shared.service.get();
     let admission = shared.admit(service.map(|service| &**service), peer, parts)?;
     let body = read(body).await?;
-    let admitted = admission.settle(shared, peer, parts, &body)?;
+    let mut admitted = admission.settle(shared, peer, parts, &body)?;
+    admitted.caller.request_id = Some(id.to_string());
     let operation = operation.map_err(|target| {
         KmsError::UnknownOperation(format!("{TARGET}: {target:?} names no operation"))
     })?;
@@ -182,17 +199,42 @@ fn panicked(panic: &dyn std::fmt::Display) -> KmsError {
     KmsError::Internal("the operation failed unexpectedly".to_owned())
 }
 
-/// Reads a body, unless it is too long or too slow.
-async fn read(body: Incoming) -> Result<Bytes, Refusal> {
-    if body.size_hint().lower() > limits::MAX_BODY as u64 {
+/// Reads a body, unless it is too long or too slow. It may hold a plaintext, so it is wiped in the
+/// end.
+async fn read(body: Incoming) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let expected = body.size_hint().lower();
+    if expected > limits::MAX_BODY as u64 {
         return Err(Refusal::too_large(limits::MAX_BODY));
     }
-    let read = Limited::new(body, limits::MAX_BODY).collect();
-    match timeout(limits::BODY, read).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
+    let mut body = Limited::new(body, limits::MAX_BODY);
+    let whole = async {
+        let mut whole = Zeroizing::new(Vec::with_capacity(expected as usize));
+        while let Some(frame) = body.frame().await {
+            if let Ok(data) = frame?.into_data() {
+                append(&mut whole, data);
+            }
+        }
+        Ok::<_, Box<dyn Error + Send + Sync>>(whole)
+    };
+    match timeout(limits::BODY, whole).await {
+        Ok(Ok(whole)) => Ok(whole),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {
             Err(Refusal::too_large(limits::MAX_BODY))
         }
         Ok(Err(_)) | Err(_) => Err(Refusal::unread()),
+    }
+}
+
+/// Moves `data` to the end of `whole`, and leaves no copy where that can be helped: neither where it
+/// was received, nor where `whole` was before it grew.
+fn append(whole: &mut Zeroizing<Vec<u8>>, data: Bytes) {
+    if whole.capacity() - whole.len() < data.len() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(2 * (whole.len() + data.len())));
+        larger.extend_from_slice(whole);
+        *whole = larger;
+    }
+    whole.extend_from_slice(&data);
+    if let Ok(mut received) = data.try_into_mut() {
+        received.zeroize();
     }
 }

@@ -1,6 +1,16 @@
 //! One connection: its TLS handshake, and HTTP/1.1 or HTTP/2 on it.
 
-use std::{convert::Infallible, net::IpAddr, sync::Arc};
+use std::{
+    convert::Infallible,
+    fmt::Display,
+    mem,
+    net::IpAddr,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use hyper::{
     Request,
@@ -26,6 +36,7 @@ use super::{
     answer::answer,
     limits,
     respond::TOO_MANY_CONNECTIONS,
+    room::Room,
 };
 
 /// A connection as it was accepted.
@@ -39,6 +50,7 @@ pub(super) async fn serve(
     stream: Stream,
     tls: Option<Arc<ServerConfig>>,
     shared: &Arc<Shared>,
+    room: &Arc<Room>,
     watcher: Watcher,
 ) {
     match (stream, tls) {
@@ -54,6 +66,7 @@ pub(super) async fn serve(
                 peer,
                 limits::UNIX_HEAD,
                 shared,
+                room,
                 watcher,
             )
             .await;
@@ -68,6 +81,7 @@ pub(super) async fn serve(
                 peer,
                 limits::TCP_HEAD,
                 shared,
+                room,
                 watcher,
             )
             .await;
@@ -86,9 +100,9 @@ pub(super) async fn serve(
             let is_http_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let io = TokioIo::new(stream);
             if is_http_2 {
-                http_2(io, peer, shared, watcher).await;
+                http_2(io, peer, shared, room, watcher).await;
             } else {
-                http_1(io, peer, limits::TCP_HEAD, shared, watcher).await;
+                http_1(io, peer, limits::TCP_HEAD, shared, room, watcher).await;
             }
         }
     }
@@ -99,32 +113,42 @@ async fn http_1<I: Read + Write + Unpin + Send + 'static>(
     peer: Peer,
     head: Duration,
     shared: &Arc<Shared>,
+    room: &Arc<Room>,
     watcher: Watcher,
 ) {
-    let service = service_fn(|request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(answer(shared, peer, request).await)
+    let requests = Requests::default();
+    let service = service_fn(|request: Request<Incoming>| async {
+        let _open = requests.begin();
+        Ok::<_, Infallible>(answer(shared, room, peer, request).await)
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
         .max_buf_size(limits::MAX_HEAD)
         .serve_connection(io, service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended badly");
-    }
+    while_busy(watcher.watch(connection), &requests, head).await;
 }
 
 async fn http_2<I: Read + Write + Unpin + Send + 'static>(
     io: I,
     peer: Peer,
     shared: &Arc<Shared>,
+    room: &Arc<Room>,
     watcher: Watcher,
 ) {
-    let shared = Arc::clone(shared);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(answer(&shared, peer, request).await) }
-    });
+    let requests = Arc::new(Requests::default());
+    let service = {
+        let (shared, room, requests) =
+            (Arc::clone(shared), Arc::clone(room), Arc::clone(&requests));
+        service_fn(move |request: Request<Incoming>| {
+            let (shared, room) = (Arc::clone(&shared), Arc::clone(&room));
+            let requests = Arc::clone(&requests);
+            async move {
+                let _open = requests.begin();
+                Ok::<_, Infallible>(answer(&shared, &room, peer, request).await)
+            }
+        })
+    };
     let connection = http2::Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .keep_alive_interval(limits::TCP_HEAD)
@@ -132,8 +156,56 @@ async fn http_2<I: Read + Write + Unpin + Send + 'static>(
         .max_concurrent_streams(limits::STREAMS)
         .max_header_list_size(limits::MAX_HEAD as u32)
         .serve_connection(io, service);
-    if let Err(error) = watcher.watch(connection).await {
-        tracing::debug!(%error, "a connection ended badly");
+    while_busy(watcher.watch(connection), &requests, limits::TCP_HEAD).await;
+}
+
+/// The requests of one connection.
+#[derive(Default)]
+struct Requests {
+    begun: AtomicU64,
+    open: AtomicU64,
+}
+
+/// A request that is not answered yet, nor given up.
+struct OpenRequest<'a>(&'a Requests);
+
+impl Requests {
+    fn begin(&self) -> OpenRequest<'_> {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenRequest(self)
+    }
+}
+
+impl Drop for OpenRequest<'_> {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Lets a connection go on until it ends, or nothing was asked on it for as long as `idle` (up to
+/// twice that). HTTP/2 has no such limit of its own: a client that answers pings would keep its
+/// place for ever, and so would one of HTTP/1.1 that reads no answer.
+async fn while_busy<E: Display>(
+    connection: impl Future<Output = Result<(), E>>,
+    requests: &Requests,
+    idle: Duration,
+) {
+    let mut connection = pin!(connection);
+    let mut begun = 0;
+    loop {
+        match timeout(idle, &mut connection).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection ended badly");
+                return;
+            }
+            Err(_) => {}
+        }
+        let before = mem::replace(&mut begun, requests.begun.load(Ordering::Relaxed));
+        if begun == before && requests.open.load(Ordering::Relaxed) == 0 {
+            return;
+        }
     }
 }
 
@@ -153,4 +225,50 @@ pub(super) fn turn_away(stream: Stream, tls: bool) {
         // Whoever is told may be gone.
         let _ = timeout(Duration::from_secs(1), told).await;
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{convert::Infallible, future::pending};
+
+    use tokio::time::{Duration, timeout};
+
+    use super::{Requests, while_busy};
+
+    const IDLE: Duration = Duration::from_millis(10);
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn run(future: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        runtime.block_on(future);
+    }
+
+    #[test]
+    fn a_connection_on_which_nothing_is_asked_is_closed() {
+        let requests = Requests::default();
+        drop(requests.begin());
+        let connection = pending::<Result<(), Infallible>>();
+        run(async {
+            let closed = timeout(LONG, while_busy(connection, &requests, IDLE));
+            assert!(closed.await.is_ok());
+        });
+    }
+
+    #[test]
+    fn a_connection_with_a_request_under_way_is_not_closed() {
+        let requests = Requests::default();
+        let open = requests.begin();
+        run(async {
+            let connection = pending::<Result<(), Infallible>>();
+            let closed = timeout(20 * IDLE, while_busy(connection, &requests, IDLE));
+            assert!(closed.await.is_err());
+            drop(open);
+            let connection = pending::<Result<(), Infallible>>();
+            let closed = timeout(LONG, while_busy(connection, &requests, IDLE));
+            assert!(closed.await.is_ok());
+        });
+    }
 }

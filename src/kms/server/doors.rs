@@ -25,6 +25,7 @@ use tokio_rustls::rustls::{
 use super::{
     Shared,
     connection::{self, Stream},
+    room::Room,
 };
 use crate::kms::{HomeError, wire::SocketPath};
 
@@ -62,6 +63,7 @@ impl Door {
     pub(super) fn serve(
         self,
         shared: Arc<Shared>,
+        room: Arc<Room>,
         stopped: watch::Receiver<bool>,
     ) -> io::Result<impl Future<Output = ()> + Send + 'static> {
         let listener = match self {
@@ -74,7 +76,7 @@ impl Door {
                 Listener::Tcp(TcpListener::from_std(listener)?, tls)
             }
         };
-        Ok(listener.serve(shared, stopped))
+        Ok(listener.serve(shared, room, stopped))
     }
 }
 
@@ -104,7 +106,7 @@ impl Listener {
         }
     }
 
-    async fn serve(self, shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    async fn serve(self, shared: Arc<Shared>, room: Arc<Room>, mut stopped: watch::Receiver<bool>) {
         let graceful = GracefulShutdown::new();
         loop {
             let accepted = tokio::select! {
@@ -113,9 +115,9 @@ impl Listener {
                 _ = stopped.changed() => break,
             };
             match accepted {
-                Ok(accepted) => match Arc::clone(&shared.connections).try_acquire_owned() {
-                    Ok(place) => self.greet(accepted, place, &shared, &graceful),
-                    Err(_) => connection::turn_away(accepted_stream(accepted), self.has_tls()),
+                Ok(accepted) => match room.connection() {
+                    Some(place) => self.greet(accepted, place, &shared, &room, &graceful),
+                    None => connection::turn_away(accepted_stream(accepted), self.has_tls()),
                 },
                 Err(error) => {
                     tracing::warn!(%error, "a connection to the key service failed");
@@ -135,6 +137,7 @@ impl Listener {
         accepted: Accepted,
         place: OwnedSemaphorePermit,
         shared: &Arc<Shared>,
+        room: &Arc<Room>,
         graceful: &GracefulShutdown,
     ) {
         let tls = match self {
@@ -142,9 +145,10 @@ impl Listener {
             _ => None,
         };
         let stream = accepted_stream(accepted);
-        let (shared, watcher) = (Arc::clone(shared), graceful.watcher());
+        let (shared, room, watcher) = (Arc::clone(shared), Arc::clone(room), graceful.watcher());
         tokio::spawn(async move {
-            connection::serve(stream, tls, &shared, watcher).await;
+            let _open = shared.metrics.connected();
+            connection::serve(stream, tls, &shared, &room, watcher).await;
             drop(place);
         });
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 /// The longest request body: a key policy of 128 KiB (the API's own limit), escaped.
 pub(super) const MAX_BODY: usize = 1 << 20;
-/// Connections open at once; more are told to come back.
+/// Connections open at once at one door, if the limit of open files allows; more are told to come
+/// back.
 pub(super) const CONNECTIONS: usize = 2048;
-/// Requests worked on at once, the reading of their bodies included; more are throttled.
+/// Requests of one door worked on at once, the reading of their bodies included; more are throttled.
 pub(super) const REQUESTS: usize = 512;
 /// Operations that wait for the disk or compute for long, at once.
 pub(super) const BLOCKING: usize = 16;
@@ -17,7 +18,7 @@ pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// How long a client may take for its part of a TLS handshake.
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a client on TCP may take to send the head of a request, the wait between two requests
-/// included.
+/// included. A connection on which none begins and none is worked on for so long is closed.
 pub(super) const TCP_HEAD: Duration = Duration::from_secs(30);
 /// The same on a Unix socket, where connections are kept for the next use of a mount.
 pub(super) const UNIX_HEAD: Duration = Duration::from_mins(5);

@@ -46,10 +46,17 @@ pub(super) struct Metrics {
     uptime: Gauge<f64, AtomicU64>,
 }
 
-/// A request that is being worked on.
-pub(super) struct InFlight(Gauge);
+/// One of what a gauge counts, as long as it is there.
+pub(super) struct Counted(Gauge);
 
-impl Drop for InFlight {
+impl Counted {
+    fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
     }
@@ -107,9 +114,14 @@ impl Metrics {
         );
     }
 
-    pub(super) fn begin(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    /// A request that is being worked on.
+    pub(super) fn begin(&self) -> Counted {
+        Counted::of(&self.in_flight)
+    }
+
+    /// A connection that is open.
+    pub(super) fn connected(&self) -> Counted {
+        Counted::of(&self.connections)
     }
 
     /// A request was answered. Names that are no operation are not told apart: whoever sends them
@@ -136,10 +148,6 @@ impl Shared {
     pub(super) fn exposition(&self) -> String {
         let metrics = &self.metrics;
         metrics.uptime.set(self.started.elapsed().as_secs_f64());
-        let open = super::limits::CONNECTIONS - self.connections.available_permits();
-        metrics
-            .connections
-            .set(i64::try_from(open).unwrap_or(i64::MAX));
         let service = self.service.get();
         metrics.sealed.set(i64::from(service.is_none()));
         if let Some(service) = service {

@@ -1,6 +1,6 @@
 //! Responses: headers, errors in AWS's shape.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -108,8 +108,23 @@ impl From<Unauthenticated> for Refusal {
     }
 }
 
-/// The response of an operation.
-pub(super) fn of_operation(result: Result<ResponseBody, Refusal>) -> HttpResponse {
+/// The id of a request: its answer and its audit record carry it.
+pub(super) struct RequestId(uuid::Uuid);
+
+impl RequestId {
+    pub(super) fn new() -> Self {
+        Self(uuid::Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(formatter)
+    }
+}
+
+/// The response of the operation that `id` asked for.
+pub(super) fn of_operation(result: Result<ResponseBody, Refusal>, id: &RequestId) -> HttpResponse {
     let (status, body) = match result {
         Ok(body) => (StatusCode::OK, body),
         Err(refusal) => {
@@ -122,7 +137,7 @@ pub(super) fn of_operation(result: Result<ResponseBody, Refusal>) -> HttpRespons
     };
     let mut response = plain(status, CONTENT_TYPE, Bytes::from_owner(body));
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&uuid::Uuid::new_v4().to_string()) {
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
         headers.insert("x-amzn-requestid", id);
     }
     response

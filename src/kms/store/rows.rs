@@ -167,13 +167,14 @@ pub(super) fn grants(database: &Connection) -> rusqlite::Result<Vec<Grant>> {
 }
 
 pub(super) fn uses(database: &Connection) -> rusqlite::Result<Vec<(Region, KeyId, LastUse)>> {
-    let sql = "SELECT region, key_id, operation, at, event_id FROM uses";
+    let sql = "SELECT region, key_id, operation, at, event_id, request_id FROM uses";
     let mut statement = database.prepare(sql)?;
     let rows = statement.query_map([], |row| {
         let last = LastUse {
             operation: parsed(row, 2)?,
             at: time(row, 3)?,
             event_id: row.get(4)?,
+            request_id: row.get(5)?,
             unsaved: false,
         };
         Ok((region(row, 0)?, parsed(row, 1)?, last))

@@ -141,4 +141,5 @@ pub(super) const MIGRATIONS: &[&str] = &[
          name TEXT PRIMARY KEY,
          value TEXT NOT NULL
      ) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE uses ADD COLUMN request_id TEXT;",
 ];

@@ -385,8 +385,9 @@ impl Store for Sqlite {
         let transaction = self.database.transaction()?;
         for (key, last) in uses {
             // A key that was deleted in the meantime has no row to note it for.
-            let sql = "INSERT OR REPLACE INTO uses (region, key_id, operation, at, event_id)
-                 SELECT region, id, :operation, :at, :event FROM keys
+            let sql = "INSERT OR REPLACE INTO uses
+                 (region, key_id, operation, at, event_id, request_id)
+                 SELECT region, id, :operation, :at, :event, :request FROM keys
                  WHERE region = :region AND id = :id";
             transaction.prepare_cached(sql)?.execute(named_params! {
                 ":region": key.region.as_str(),
@@ -394,6 +395,7 @@ impl Store for Sqlite {
                 ":operation": last.operation.as_str(),
                 ":at": last.at.millis,
                 ":event": last.event_id,
+                ":request": last.request_id,
             })?;
         }
         Ok(transaction.commit()?)
