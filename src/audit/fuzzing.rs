@@ -2,7 +2,7 @@
 
 use super::chain::{Link, Sealed, Unsealed};
 use super::checkpoint::Checkpoint;
-use super::query::Filter;
+use super::query::{Filter, Paths};
 use super::record::{Fields, time_of};
 
 /// A line of a log: as a record, as a checkpoint, as a link of the chain; and an event.
@@ -10,7 +10,7 @@ pub fn audit_line(data: &[u8]) {
     let _ = time_of(data);
     if let Ok(fields) = Fields::read(data) {
         let filter = Filter {
-            path: Some(b"docs".to_vec()),
+            path: Some(Paths::Below(b"docs".to_vec())),
             key: Some("1".to_owned()),
             user: Some("1000".to_owned()),
             ..Filter::default()

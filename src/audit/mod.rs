@@ -16,6 +16,7 @@
 //! What it cannot show: the loss of records younger than the last signed head (at most a second, and
 //! only by someone who can write the directory), if the writer was killed at that moment.
 
+mod answers;
 pub mod chain;
 mod checkpoint;
 mod event;
@@ -30,6 +31,7 @@ mod identity;
 mod json;
 mod lines;
 mod log;
+mod ocsf;
 mod query;
 mod record;
 mod recover;
@@ -45,17 +47,22 @@ mod tests;
 use std::io;
 use std::path::{Path, PathBuf};
 
+pub use answers::{Denial, Span, Subject, Times, Touched, Use, Who, denials, touched_by, users_of};
 pub use checkpoint::{Anchor, Anchored, Head, signed_message};
 pub use event::{Event, Origin, Outcome, Refusal, Source};
 pub use generations::{Left, generations};
 pub use identity::{Identity, IdentityKind, Process};
 pub use log::{Durability, Log, Recorded, Unsynced};
-pub use query::{Filter, Query, query};
+pub use ocsf::ocsf;
+pub use query::{Filter, Paths, Query, query};
 pub use record::Record;
 pub use report::{Finding, LogReport, Report, Verdict};
 pub use tail::{Follow, tail};
 pub use value::{Value, truncated};
 pub use verify::verify;
+
+/// The JSON Schema (draft 2020-12) of a record, as `docs/audit.schema.json` has it.
+pub const SCHEMA: &str = include_str!("../../docs/audit.schema.json");
 
 /// Why the audit log could not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,11 @@
 //! Searching the logs of a directory.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+use globset::{GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 
 use super::event::Outcome;
@@ -12,15 +15,14 @@ use super::record::{Fields, Record};
 use super::{AuditError, io_error};
 
 /// Which records are wanted: those that pass every condition that is set.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Filter {
     /// The log's name.
     pub log: Option<String>,
     /// The user's name, ARN, or user id in decimal.
     pub user: Option<String>,
-    /// A plaintext path relative to the volume's root: the file, or everything below the directory.
-    /// For renames and links either path counts.
-    pub path: Option<Vec<u8>>,
+    /// The plaintext path. For renames and links either path counts.
+    pub path: Option<Paths>,
     /// The event's name.
     pub event: Option<String>,
     /// How it ended.
@@ -31,6 +33,60 @@ pub struct Filter {
     pub file_id: Option<String>,
     /// Only records made at this time or later.
     pub since: Option<Timestamp>,
+    /// Only records made before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Which plaintext paths are wanted, relative to the volume's root.
+#[derive(Debug, Clone)]
+pub enum Paths {
+    /// The file, or everything at and below the directory.
+    Below(Vec<u8>),
+    /// What the pattern matches.
+    Matching(GlobMatcher),
+}
+
+impl Paths {
+    /// Reads a path or, with any of `*?[{` in it, a pattern whose `*` stands for any characters, `/`
+    /// among them. A leading slash means the volume's root.
+    ///
+    /// # Errors
+    /// A pattern that is none.
+    pub fn parse(text: &str) -> Result<Self, globset::Error> {
+        let text = text.strip_prefix('/').unwrap_or(text);
+        if !text.contains(['*', '?', '[', '{']) {
+            return Ok(Self::Below(text.as_bytes().to_vec()));
+        }
+        let glob = GlobBuilder::new(text).literal_separator(false).build()?;
+        Ok(Self::Matching(glob.compile_matcher()))
+    }
+
+    pub(super) fn contain(&self, path: &[u8]) -> bool {
+        match self {
+            Self::Below(wanted) => is_at_or_below(path, wanted),
+            Self::Matching(glob) => glob.is_match(OsStr::from_bytes(path)),
+        }
+    }
+}
+
+/// Whether `found` is `path` or lies below it. Leading and trailing slashes do not count.
+fn is_at_or_below(found: &[u8], path: &[u8]) -> bool {
+    let trim = |path: &'_ [u8]| -> Vec<u8> {
+        let from = path
+            .iter()
+            .position(|&byte| byte != b'/')
+            .unwrap_or(path.len());
+        let to = path
+            .iter()
+            .rposition(|&byte| byte != b'/')
+            .map_or(from, |last| last + 1);
+        path[from..to].to_vec()
+    };
+    let (found, path) = (trim(found), trim(path));
+    match found.strip_prefix(path.as_slice()) {
+        Some(rest) => path.is_empty() || rest.is_empty() || rest[0] == b'/',
+        None => false,
+    }
 }
 
 impl Filter {
@@ -140,5 +196,27 @@ impl Iterator for Query {
         let found = log.next.take();
         log.advance(&self.filter);
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_covers_itself_and_what_is_below_it() {
+        for (found, path, covered) in [
+            ("hr/a", "/hr/a", true),
+            ("/hr/a/b", "hr/a/", true),
+            ("hr/ab", "hr/a", false),
+            ("hr", "hr/a", false),
+            ("anything", "/", true),
+            ("hr/a/b.ods", "/hr/*.ods", true),
+            ("hr/a/b.odt", "/hr/*.ods", false),
+        ] {
+            let paths = Paths::parse(path).unwrap();
+            assert_eq!(paths.contain(found.as_bytes()), covered, "{found} {path}");
+        }
+        assert!(Paths::parse("/hr/[").is_err());
     }
 }

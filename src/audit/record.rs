@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::event::Outcome;
-use super::query::Filter;
+use super::query::{Filter, Paths};
 
 /// A record as read from a log. Reading does not verify it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +25,12 @@ pub struct Record {
     pub source: String,
     /// Who caused it: the user's name, else the ARN, else the kind of identity.
     pub user: String,
+    /// The caller's ARN.
+    pub arn: Option<String>,
     /// The caller's filesystem user id.
     pub uid: Option<u32>,
+    /// The calling process.
+    pub pid: Option<u32>,
     /// The plaintext path's bytes.
     pub path: Option<Vec<u8>>,
     /// The second path's bytes, of a rename or link.
@@ -35,10 +39,22 @@ pub struct Record {
     pub file_id: Option<String>,
     /// ARNs of the KMS keys concerned.
     pub keys: Vec<String>,
+    /// Bytes that the caller read, of a close.
+    pub bytes_read: u64,
+    /// Bytes that the caller wrote, of a close.
+    pub bytes_written: u64,
     /// How it ended.
     pub outcome: Outcome,
     /// The error's name, if it failed.
     pub error_code: Option<String>,
+    /// What was said of the error.
+    pub error_message: Option<String>,
+    /// The policy statements that decided.
+    pub statements: Vec<String>,
+    /// Whether it changes nothing.
+    pub read_only: bool,
+    /// The record's id.
+    pub event_id: String,
     /// The id that joins file events with key events.
     pub shared_event_id: Option<String>,
     /// The whole line, without its newline: ASCII, safe to print.
@@ -61,12 +77,19 @@ pub(super) struct Fields<'a> {
     request_parameters: Parameters<'a>,
     #[serde(borrow, default)]
     resources: Vec<ResourceFields<'a>>,
+    process: Option<ProcessFields>,
     #[serde(borrow)]
     error_code: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    error_message: Option<Cow<'a, str>>,
     #[serde(borrow)]
     decision: Option<DecisionFields<'a>>,
     #[serde(borrow, rename = "sharedEventID")]
     shared_event_id: Option<Cow<'a, str>>,
+    #[serde(borrow, rename = "eventID", default)]
+    event_id: Cow<'a, str>,
+    #[serde(default)]
+    read_only: bool,
 }
 
 #[derive(Deserialize)]
@@ -90,6 +113,15 @@ struct Parameters<'a> {
     new_path: Option<Cow<'a, str>>,
     #[serde(borrow)]
     file_id: Option<Cow<'a, str>>,
+    #[serde(default)]
+    bytes_read: u64,
+    #[serde(default)]
+    bytes_written: u64,
+}
+
+#[derive(Deserialize)]
+struct ProcessFields {
+    pid: u32,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +136,8 @@ struct ResourceFields<'a> {
 struct DecisionFields<'a> {
     #[serde(borrow)]
     effect: Cow<'a, str>,
+    #[serde(default)]
+    statements: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
@@ -150,17 +184,17 @@ impl<'a> Fields<'a> {
             self.keys()
                 .any(|arn| arn == key || arn.rsplit_once('/').is_some_and(|(_, id)| id == key))
         };
-        let path = |path: &Vec<u8>| {
+        let path = |wanted: &Paths| {
             let paths = [&parameters.path, &parameters.new_path];
             paths
                 .into_iter()
                 .flatten()
                 .filter_map(|text| decode(text))
-                .any(|found| is_at_or_below(&found, path))
+                .any(|found| wanted.contain(&found))
         };
-        filter
-            .since
-            .is_none_or(|since| self.time().is_some_and(|time| time >= since))
+        let at = |holds: &dyn Fn(Timestamp) -> bool| self.time().is_some_and(holds);
+        filter.since.is_none_or(|since| at(&|time| time >= since))
+            && filter.until.is_none_or(|until| at(&|time| time < until))
             && is(&filter.event, Some(&self.event_name))
             && is(&filter.file_id, parameters.file_id.as_deref())
             && filter
@@ -180,6 +214,7 @@ impl<'a> Fields<'a> {
             ..
         } = self;
         let bytes = |text: Option<Cow<'_, str>>| text.and_then(|text| decode(&text));
+        let arn = by.arn.as_deref().map(str::to_owned);
         Record {
             log: log.to_owned(),
             seq: self.seq,
@@ -187,13 +222,24 @@ impl<'a> Fields<'a> {
             name: self.event_name.into_owned(),
             source: self.event_source.into_owned(),
             user: by.user_name.or(by.arn).unwrap_or(by.kind).into_owned(),
+            arn,
             uid: by.uid,
+            pid: self.process.map(|process| process.pid),
             path: bytes(parameters.path),
             new_path: bytes(parameters.new_path),
             file_id: parameters.file_id.map(Cow::into_owned),
             keys,
+            bytes_read: parameters.bytes_read,
+            bytes_written: parameters.bytes_written,
             outcome,
             error_code: self.error_code.map(Cow::into_owned),
+            error_message: self.error_message.map(Cow::into_owned),
+            statements: self
+                .decision
+                .map(|decision| decision.statements)
+                .unwrap_or_default(),
+            read_only: self.read_only,
+            event_id: self.event_id.into_owned(),
             shared_event_id: self.shared_event_id.map(Cow::into_owned),
             line: String::from_utf8_lossy(line).into_owned(),
         }
@@ -207,46 +253,4 @@ pub(super) fn time_of(line: &[u8]) -> Option<Timestamp> {
 
 fn decode(text: &str) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()
-}
-
-/// Whether `found` is `path` or lies below it. Leading and trailing slashes do not count.
-fn is_at_or_below(found: &[u8], path: &[u8]) -> bool {
-    let trim = |path: &'_ [u8]| -> Vec<u8> {
-        let from = path
-            .iter()
-            .position(|&byte| byte != b'/')
-            .unwrap_or(path.len());
-        let to = path
-            .iter()
-            .rposition(|&byte| byte != b'/')
-            .map_or(from, |last| last + 1);
-        path[from..to].to_vec()
-    };
-    let (found, path) = (trim(found), trim(path));
-    match found.strip_prefix(path.as_slice()) {
-        Some(rest) => path.is_empty() || rest.is_empty() || rest[0] == b'/',
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_covers_itself_and_what_is_below_it() {
-        for (found, path, covered) in [
-            ("hr/a", "/hr/a", true),
-            ("/hr/a/b", "hr/a/", true),
-            ("hr/ab", "hr/a", false),
-            ("hr", "hr/a", false),
-            ("anything", "/", true),
-        ] {
-            assert_eq!(
-                is_at_or_below(found.as_bytes(), path.as_bytes()),
-                covered,
-                "{found} {path}"
-            );
-        }
-    }
 }

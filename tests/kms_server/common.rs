@@ -17,6 +17,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::audit_schema::assert_logs_valid;
+
 /// A directory with a passphrase file, in which homes are made.
 pub(crate) struct Place {
     pub(crate) directory: TempDir,
@@ -86,6 +88,14 @@ impl Place {
     pub(crate) fn serve(&self, arguments: &[&str]) -> Server {
         let arguments = [&["kms", "serve"], arguments].concat();
         Server::start(self.command(&arguments))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_logs_valid(&self.home().join("audit"));
+        }
     }
 }
 

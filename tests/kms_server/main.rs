@@ -2,6 +2,8 @@
 //! signing library makes.
 
 mod access;
+#[path = "../shared/audit_schema.rs"]
+mod audit_schema;
 mod common;
 mod hostile;
 mod lifecycle;

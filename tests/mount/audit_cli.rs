@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use predicates::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::common::{ANN, Home, ROOT};
+use crate::common::{ANN, BOB, Home, ROOT, TAKES_EFFECT, kmsfs, within};
 
 const INTACT: i32 = 0;
 const TAMPERED: i32 = 3;
@@ -415,4 +415,145 @@ fn a_rename_that_fails_is_recorded_as_failed() {
     let failed =
         |record: &&Value| record["eventName"] == "Rename" && record["errorCode"] == "Failed";
     assert_eq!(records.iter().filter(failed).count(), 1, "{records:#?}");
+}
+
+/// Ann makes a file, Bob is refused, Ann renames it and reads it there.
+fn with_a_story() -> Home {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    fs::set_permissions(&mount.point, fs::Permissions::from_mode(0o777)).unwrap();
+    ANN.can(&mount.point, "printf 12345 > june; mv june old; cat old");
+    let deny_bob = json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            { "Sid": "all", "Effect": "Allow", "Principal": "*", "Action": "kmsfs:*", "Resource": "*" },
+            { "Sid": "NotBob", "Effect": "Deny", "Principal": { "AWS": BOB.arn() },
+              "Action": "kmsfs:*", "Resource": "*" },
+        ],
+    });
+    volume.put_policy(&deny_bob);
+    within(TAKES_EFFECT, "Bob is refused", || {
+        !BOB.sh(&mount.point, "cat old").status.success()
+    });
+    drop(mount);
+    home
+}
+
+#[test]
+fn a_report_tells_who_used_a_file_under_whatever_name() {
+    let home = with_a_story();
+    let report = home.json(["audit", "report", "--path", "/june"]);
+    let users = report["users"].as_array().unwrap();
+    let ann = users
+        .iter()
+        .find(|row| row["uid"] == ANN.0)
+        .unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(ann["bytesWritten"], 5, "{report}");
+    assert_eq!(ann["opens"], 2, "made as `june`, opened as `old`: {report}");
+    let paths = ann["paths"].as_array().unwrap();
+    assert_eq!(paths.len(), 2, "{report}");
+    let text = home.run(["audit", "report", "--path", "/june"]);
+    assert!(text.contains("/june /old"), "{text}");
+}
+
+#[test]
+fn a_report_tells_what_a_user_touched_and_what_was_denied_by_which_statement() {
+    let home = with_a_story();
+    let (ann, bob) = (ANN.0.to_string(), BOB.0.to_string());
+    let text = home.run(["audit", "report", "--user", &ann]);
+    assert!(
+        text.contains("/june") && text.contains("Rename 1"),
+        "{text}"
+    );
+    let text = home.run(["audit", "report", "--denials"]);
+    assert!(text.contains("/old") && text.contains("NotBob"), "{text}");
+    let denials = home.json(["audit", "report", "--denials", "--since", "1h"]);
+    assert_eq!(denials["denials"][0]["uid"], BOB.0, "{denials}");
+    let text = home.run(["audit", "report", "--denials", "--until", "1h"]);
+    assert!(text.contains("nothing was denied"), "{text}");
+    let text = home.run(["audit", "report", "--user", &bob, "--until", "1h"]);
+    assert!(text.contains("touched nothing"), "{text}");
+}
+
+#[test]
+fn a_report_wants_exactly_one_question() {
+    let home = Home::new();
+    for line in [
+        "audit report",
+        "audit report --denials --user ann",
+        "audit report --rollbacks",
+        "audit report --denials /backing",
+    ] {
+        home.kmsfs().args(line.split(' ')).assert().code(2);
+    }
+}
+
+#[test]
+fn query_prints_tables_json_and_csv() {
+    let home = with_a_story();
+    let ann = ANN.0.to_string();
+    let query = |format: &str| home.run(["audit", "query", "--user", &ann, "--format", format]);
+    let (table, json, csv) = (query("table"), query("json"), query("csv"));
+    let records = json.lines().count();
+    assert!(records > 3, "{json}");
+    assert_eq!(table.lines().count(), records + 1);
+    assert!(table.starts_with("TIME "), "{table}");
+    assert_eq!(csv.lines().count(), records + 1);
+    let header: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    assert_eq!(header[..4], ["time", "log", "seq", "event"]);
+    assert!(
+        csv.lines()
+            .all(|line| line.split(',').count() == header.len()),
+        "{csv}"
+    );
+    assert!(csv.contains("/june,/old"), "the rename: {csv}");
+    assert_eq!(home.run(["audit", "query", "--user", &ann, "--json"]), json);
+}
+
+#[test]
+fn query_follows_what_is_recorded() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = volume.mount();
+    let out = home.path("followed");
+    let mut follower = std::process::Command::new(env!("CARGO_BIN_EXE_kmsfs"))
+        .arg("--home")
+        .arg(home.dir())
+        .args([
+            "audit", "query", "--follow", "--path", "/late*", "--format", "csv",
+        ])
+        .stdout(fs::File::create(&out).unwrap())
+        .spawn()
+        .unwrap();
+    fs::write(mount.path("early"), b"x").unwrap();
+    fs::write(mount.path("late"), b"x").unwrap();
+    let shown = || fs::read_to_string(&out).unwrap();
+    within(TAKES_EFFECT * 2, "the new record is shown", || {
+        shown().contains("/late")
+    });
+    follower.kill().unwrap();
+    follower.wait().unwrap();
+    assert!(!shown().contains("/early"), "{}", shown());
+    assert!(shown().starts_with("time,log,"), "{}", shown());
+}
+
+#[test]
+fn export_gives_an_ocsf_event_for_each_record() {
+    let home = with_a_story();
+    let events = home.run(["audit", "export", "--ocsf"]);
+    let records = home.run(["audit", "query", "--json"]);
+    let raw: Vec<String> = events
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|event| event["raw_data"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(raw, records.lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn the_schema_that_is_printed_is_the_published_one() {
+    let printed = kmsfs().args(["audit", "schema"]).assert().success();
+    let published = include_str!("../../docs/audit.schema.json");
+    assert_eq!(printed.get_output().stdout, published.as_bytes());
 }

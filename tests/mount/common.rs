@@ -13,6 +13,8 @@ use assert_cmd::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::audit_schema::assert_logs_valid;
+
 /// No command of these tests takes longer unless it hangs.
 const DEADLINE: Duration = Duration::from_mins(1);
 
@@ -122,6 +124,14 @@ impl Home {
         logs.sort();
         assert!(!logs.is_empty(), "no audit log in {}", self.dir().display());
         logs
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_logs_valid(&self.dir().join("audit"));
+        }
     }
 }
 

@@ -546,7 +546,7 @@ fn a_tampered_audit_log_stops_the_check_before_it_vouches_for_anything() {
         .find(|log| log.to_str().unwrap().contains("volume-"))
         .unwrap();
     let text = fs::read_to_string(&log).unwrap();
-    fs::write(&log, text.replacen("\"Create\"", "\"Crea7e\"", 1)).unwrap();
+    fs::write(&log, text.replacen("\"Create\"", "\"Delete\"", 1)).unwrap();
     let (code, report) = fsck(&volume);
     assert_eq!(
         (code, found(&report)),

@@ -4,6 +4,8 @@
 //! One test binary, so that the library is linked once.
 
 mod audit_cli;
+#[path = "../shared/audit_schema.rs"]
+mod audit_schema;
 mod bad_input;
 mod basic_io;
 mod ciphertext;

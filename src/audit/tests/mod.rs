@@ -1,10 +1,12 @@
 //! Tests of the log as its users see it: real files, a real Ed25519 key.
 
+mod answers;
 mod attacks;
 mod crashes;
 mod full_disk;
 mod generations;
 mod reading;
+mod schema;
 mod writing;
 
 use std::collections::BTreeMap;

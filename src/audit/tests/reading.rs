@@ -73,9 +73,12 @@ fn each_filter_selects_what_it_names() {
             |filter| filter.event = Some("Rename".into()),
             &["Rename bob"],
         ),
-        (|filter| filter.path = Some(b"/hr".to_vec()), BELOW_HR),
         (
-            |filter| filter.path = Some(b"hr/\xff".to_vec()),
+            |filter| filter.path = Some(Paths::parse("/hr").unwrap()),
+            BELOW_HR,
+        ),
+        (
+            |filter| filter.path = Some(Paths::Below(b"hr/\xff".to_vec())),
             &["Rename bob"],
         ),
         (

@@ -22,6 +22,7 @@ use crate::cli::exit::Exit;
   kmsfs audit query --outcome denied --since 24h
   kmsfs audit query --user ann --path '/payroll/*' --json
   kmsfs audit tail --follow
+  kmsfs audit report --path /payroll/june.ods
   kmsfs audit report --rollbacks ~/vault",
     &[
         Exit::Tampered,
@@ -46,11 +47,19 @@ pub enum AuditCommand {
     Query(QueryArgs),
     /// Show the last records of all logs
     Tail(TailArgs),
-    /// Report what the logs tell of a volume
+    /// Answer an auditor's questions: who used a file, what a user touched, what was denied
     Report(ReportArgs),
+    /// Print records in a form that collectors take
+    Export(ExportArgs),
+    /// Print the JSON Schema of a record
+    Schema,
 }
 
-/// Report what the logs tell of a volume
+/// Answer an auditor's questions
+///
+/// --path and --file: who used a file, and how. A file is followed under every name it had.
+/// --user: what a user touched, files and keys. --denials: what policy refused, to whom, and by which
+/// statements. They read the logs as they are: run `kmsfs audit verify` first.
 ///
 /// --rollbacks: which files of the volume are older than the last state that its log vouches for.
 /// Somebody put them back, from a backup or to undo what was done. The volume must not be mounted;
@@ -58,6 +67,9 @@ pub enum AuditCommand {
 #[derive(Args, Debug)]
 #[command(after_long_help = help(
     "Examples:
+  kmsfs audit report --path /payroll/june.ods
+  kmsfs audit report --user ann --since 7d
+  kmsfs audit report --denials --since 2026-01-01 --until 2026-02-01 --json
   kmsfs audit report --rollbacks ~/vault",
     &[
         Exit::RolledBack,
@@ -68,18 +80,89 @@ pub enum AuditCommand {
         Exit::BadHome,
     ],
 ))]
+#[command(group = clap::ArgGroup::new("question").required(true))]
 pub struct ReportArgs {
+    /// Who used the file at this path, or the files below this directory; * stands for any characters
+    #[arg(long, value_name = "GLOB", group = "question")]
+    pub path: Option<String>,
+    /// Who used the file of this id, as `kmsfs inspect` shows it
+    #[arg(long, value_name = "FILE-ID", group = "question")]
+    pub file: Option<String>,
+    /// What this user touched: a name, uid or ARN
+    #[arg(long, value_name = "USER", group = "question")]
+    pub user: Option<String>,
+    /// What policy refused
+    #[arg(long, group = "question")]
+    pub denials: bool,
     /// Name the files that were put back to an older state
-    #[arg(long, required = true)]
+    #[arg(long, group = "question", requires = "backing", conflicts_with_all = ["since", "until"])]
     pub rollbacks: bool,
-    /// Directory that holds the ciphertext
-    pub backing: PathBuf,
+    /// Directory that holds the ciphertext, of --rollbacks
+    #[arg(conflicts_with_all = ["path", "file", "user", "denials"])]
+    pub backing: Option<PathBuf>,
+    /// When it was.
+    #[command(flatten)]
+    pub period: Period,
     /// Where the volume's KMS key is.
     #[command(flatten)]
     pub service: ServiceArgs,
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// What a report is about.
+#[derive(Debug)]
+pub enum Question {
+    /// Who used what this path or pattern selects.
+    Path(String),
+    /// Who used the file of this id.
+    File(String),
+    /// What this user touched.
+    User(String),
+    /// What was refused.
+    Denials,
+    /// What was put back in the volume at this backing directory.
+    Rollbacks(PathBuf),
+}
+
+impl ReportArgs {
+    /// The one question that was asked: clap lets no command line pass that asks none, or two.
+    pub fn question(&self) -> Question {
+        let Self {
+            path,
+            file,
+            user,
+            backing,
+            ..
+        } = self;
+        match (path, file, user, backing) {
+            (Some(path), ..) => Question::Path(path.clone()),
+            (_, Some(id), ..) => Question::File(id.clone()),
+            (_, _, Some(user), _) => Question::User(user.clone()),
+            (_, _, _, Some(backing)) => Question::Rollbacks(backing.clone()),
+            (None, None, None, None) => Question::Denials,
+        }
+    }
+}
+
+/// Print records in a form that collectors take
+///
+/// --ocsf: events of the Open Cybersecurity Schema Framework 1.3, a JSON object a line: File System
+/// Activity and API Activity, with the record itself in `raw_data`.
+#[derive(Args, Debug)]
+#[command(after_long_help = help(
+    "Examples:
+  kmsfs audit export --ocsf --since 24h > events.json",
+    &[Exit::BadHome],
+))]
+pub struct ExportArgs {
+    /// As events of the Open Cybersecurity Schema Framework
+    #[arg(long, required = true)]
+    pub ocsf: bool,
+    /// Which records.
+    #[command(flatten)]
+    pub conditions: Conditions,
 }
 
 /// Check that no record was edited, removed, inserted or moved
@@ -108,10 +191,57 @@ pub struct VerifyArgs {
     "Examples:
   kmsfs audit query --outcome denied --since 24h
   kmsfs audit query --event Open --path '/payroll/*.ods' --limit 20
-  kmsfs audit query --key alias/payroll --since 2026-01-31",
+  kmsfs audit query --key alias/payroll --since 2026-01-31 --until 2026-02-28
+  kmsfs audit query --user ann --format csv > ann.csv
+  kmsfs audit query --outcome denied --limit 0 --follow",
     &[Exit::BadHome],
 ))]
 pub struct QueryArgs {
+    /// Which records.
+    #[command(flatten)]
+    pub conditions: Conditions,
+    /// Show only the last N records that match
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Go on showing records as they are written, until interrupted
+    #[arg(long)]
+    pub follow: bool,
+    /// How to print the records
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        conflicts_with = "json"
+    )]
+    pub format: Format,
+    /// As --format json
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl QueryArgs {
+    /// How to print the records.
+    pub fn format(&self) -> Format {
+        if self.json { Format::Json } else { self.format }
+    }
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Columns under a header.
+    #[default]
+    Table,
+    /// Each as it is stored, one per line.
+    Json,
+    /// Comma-separated values under a header.
+    Csv,
+}
+
+/// Which records are wanted: those that match every condition given.
+#[derive(Args, Debug)]
+pub struct Conditions {
     /// User name, uid or ARN
     #[arg(long, value_name = "USER")]
     pub user: Option<String>,
@@ -130,16 +260,24 @@ pub struct QueryArgs {
     /// File id, as `kmsfs inspect` shows it
     #[arg(long, value_name = "FILE-ID")]
     pub file: Option<String>,
+    /// One log only: kms, or volume-ID
+    #[arg(long, value_name = "LOG")]
+    pub log: Option<String>,
+    /// When it was.
+    #[command(flatten)]
+    pub period: Period,
+}
+
+/// From when to when.
+#[derive(Args, Debug)]
+pub struct Period {
     /// Not before: a time (2026-01-31, 2026-01-31T09:30, 2026-01-31T09:30:00Z) or an age (90m,
     /// 24h, 7d)
     #[arg(long, value_name = "TIME|AGE", value_parser = since)]
     pub since: Option<Timestamp>,
-    /// Show only the last N records that match
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// How to print the result.
-    #[command(flatten)]
-    pub output: Output,
+    /// Before this time, given as for --since
+    #[arg(long, value_name = "TIME|AGE", value_parser = since)]
+    pub until: Option<Timestamp>,
 }
 
 /// How a recorded operation ended.

@@ -88,6 +88,8 @@ fn the_commands_are_the_agreed_ones() {
         "kmsfs audit query",
         "kmsfs audit tail",
         "kmsfs audit report",
+        "kmsfs audit export",
+        "kmsfs audit schema",
     ];
     for path in agreed {
         assert!(paths.iter().any(|known| known == path), "{path}");

@@ -1,0 +1,163 @@
+//! `kmsfs audit`.
+
+mod print;
+mod report;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::audit::{self, Filter, Paths};
+
+use super::args::audit::{
+    AuditArgs, AuditCommand, Conditions, ExportArgs, Format, Outcome, QueryArgs, TailArgs,
+    VerifyArgs,
+};
+use super::connect::Access;
+use super::error::CliError;
+use super::exit::Exit;
+use super::output;
+use print::{Printer, Style};
+
+/// How often new records are looked for.
+const POLL: Duration = Duration::from_millis(250);
+
+pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliError> {
+    match arguments.command {
+        AuditCommand::Verify(arguments) => verify(access, &arguments),
+        AuditCommand::Query(arguments) => query(access, arguments),
+        AuditCommand::Tail(arguments) => tail(access, &arguments),
+        AuditCommand::Report(arguments) => report::run(access, &arguments),
+        AuditCommand::Export(arguments) => export(access, arguments),
+        AuditCommand::Schema => {
+            print!("{}", audit::SCHEMA);
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn verify(access: &Access, arguments: &VerifyArgs) -> Result<Exit, CliError> {
+    let home = access.look()?;
+    let report = audit::verify(&home.audit_dir(), Some(&home.signing_public_key()))?;
+    let (exit, verdict) = match report.exit_code() {
+        0 => (Exit::Success, "intact"),
+        3 => (Exit::Tampered, "tampered"),
+        4 => (Exit::Truncated, "truncated"),
+        _ => (Exit::Unanchored, "unanchored"),
+    };
+    if arguments.output.json {
+        output::json(&serde_json::json!({ "verdict": verdict, "logs": report.logs }));
+    } else {
+        for log in &report.logs {
+            println!("{log}");
+        }
+    }
+    Ok(exit)
+}
+
+fn query(access: &Access, arguments: QueryArgs) -> Result<Exit, CliError> {
+    let directory = access.look()?.audit_dir();
+    let mut printer = Printer::new(arguments.format().into());
+    let filter = filter(access, arguments.conditions)?;
+    if arguments.follow {
+        let count = arguments.limit.unwrap_or(usize::MAX);
+        let (records, follow) = audit::tail(&directory, count, filter)?;
+        printer.print(&records);
+        return go_on(printer, follow);
+    }
+    let records = audit::query(&directory, filter)?;
+    match arguments.limit {
+        None => {
+            for record in records {
+                printer.print(&[record?]);
+            }
+        }
+        Some(limit) => {
+            let mut last = VecDeque::new();
+            for record in records {
+                last.push_back(record?);
+                if last.len() > limit {
+                    last.pop_front();
+                }
+            }
+            printer.print(last.make_contiguous());
+        }
+    }
+    printer.finish();
+    Ok(Exit::Success)
+}
+
+fn tail(access: &Access, arguments: &TailArgs) -> Result<Exit, CliError> {
+    let directory = access.look()?.audit_dir();
+    let (records, follow) = audit::tail(&directory, arguments.count, Filter::default())?;
+    let mut printer = Printer::new(if arguments.output.json {
+        Style::Json
+    } else {
+        Style::Lines
+    });
+    printer.print(&records);
+    if arguments.follow {
+        return go_on(printer, follow);
+    }
+    printer.finish();
+    Ok(Exit::Success)
+}
+
+/// Prints what is recorded from now on, until interrupted.
+fn go_on(mut printer: Printer, mut follow: audit::Follow) -> Result<Exit, CliError> {
+    loop {
+        printer.finish();
+        std::thread::sleep(POLL);
+        printer.print(&follow.poll()?);
+    }
+}
+
+fn export(access: &Access, arguments: ExportArgs) -> Result<Exit, CliError> {
+    let directory = access.look()?.audit_dir();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_err(CliError::io("/proc/sys/kernel/hostname"))?;
+    for record in audit::query(&directory, filter(access, arguments.conditions)?)? {
+        output::json(&audit::ocsf(&record?, host.trim_end()));
+    }
+    Ok(Exit::Success)
+}
+
+impl From<Format> for Style {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Table => Self::Table,
+            Format::Json => Self::Json,
+            Format::Csv => Self::Csv,
+        }
+    }
+}
+
+/// Which records the command line asks for.
+fn filter(access: &Access, conditions: Conditions) -> Result<Filter, CliError> {
+    let key = match conditions.key {
+        Some(key) if key.contains("alias/") => Some(access.open()?.resolve_key(&key)?),
+        key => key,
+    };
+    let path = conditions.path.as_deref().map(paths).transpose()?;
+    Ok(Filter {
+        log: conditions.log,
+        user: conditions.user,
+        path,
+        event: conditions.event,
+        outcome: conditions.outcome.map(|outcome| match outcome {
+            Outcome::Success => audit::Outcome::Allowed,
+            Outcome::Denied => audit::Outcome::Denied,
+            Outcome::Error => audit::Outcome::Failed,
+        }),
+        key,
+        file_id: conditions.file,
+        since: conditions.period.since,
+        until: conditions.period.until,
+    })
+}
+
+fn paths(pattern: &str) -> Result<Paths, CliError> {
+    Paths::parse(pattern).map_err(|error| CliError::Pattern {
+        pattern: pattern.to_owned(),
+        reason: error.to_string(),
+    })
+}
