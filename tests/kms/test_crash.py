@@ -145,13 +145,17 @@ def test_kills_lose_no_acknowledged_change(tmp_path):
             before = sum(worker.done for worker in workers)
             for thread in threads:
                 thread.start()
-            time.sleep(pause.uniform(0.05, 0.6))
+            # The kill comes in the middle of work, however slow the machine is.
+            deadline = time.monotonic() + 60
+            while sum(worker.done for worker in workers) == before:
+                assert time.monotonic() < deadline, f"nothing is answered before kill {kill}"
+                time.sleep(0.01)
+            time.sleep(pause.uniform(0.0, 0.5))
+            assert all(thread.is_alive() for thread in threads), f"before kill {kill}"
             server.kill()
             stop.set()
             for thread in threads:
                 thread.join()
-            # The kill came in the middle of work, not before or after it.
-            assert sum(worker.done for worker in workers) > before, f"kill {kill}"
             server.start()
             for worker in workers:
                 worker.client = server.client(admin)

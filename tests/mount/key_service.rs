@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use rcgen::generate_simple_self_signed;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -22,14 +23,34 @@ struct Service {
 
 impl Service {
     fn start() -> Self {
-        let home = Home::new();
-        let mut service = Self {
-            home,
-            running: None,
-            url: None,
-        };
+        let mut service = Self::new();
         service.run(&["--listen", "127.0.0.1:0"]);
         service
+    }
+
+    /// With a certificate that signs itself, in [`Self::certificate`].
+    fn start_with_tls() -> Self {
+        let mut service = Self::new();
+        let made = generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let [certificate, key] = [service.certificate(), service.home.path("tls-key.pem")];
+        fs::write(&certificate, made.cert.pem()).unwrap();
+        fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+        let [certificate, key] = [certificate, key].map(|path| path.to_str().unwrap().to_owned());
+        let tls = ["--tls-cert", &certificate, "--tls-key", &key];
+        service.run(&[&["--listen", "127.0.0.1:0"], &tls[..]].concat());
+        service
+    }
+
+    fn new() -> Self {
+        Self {
+            home: Home::new(),
+            running: None,
+            url: None,
+        }
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.home.path("tls-cert.pem")
     }
 
     fn socket(&self) -> PathBuf {
@@ -54,7 +75,7 @@ impl Service {
         // The address is the last that it says before it serves.
         let url = lines
             .map_while(Result::ok)
-            .find_map(|line| Some(line[line.find("http://127.0.0.1:")?..].trim().to_owned()));
+            .find_map(|line| Some(line[line.find("http")?..].trim().to_owned()));
         self.running = Some(child);
         self.url = Some(url.expect("the server says where it listens"));
     }
@@ -258,6 +279,26 @@ fn a_mount_uses_the_key_service_of_another_home_through_its_socket() {
 fn a_mount_uses_a_kmsfs_server_over_http_and_speaks_for_its_users() {
     let service = Service::start();
     let way = Way::over_http(&service, &["--mount"]);
+    files_come_back_and_a_disabled_key_opens_none(&service, &way);
+}
+
+#[test]
+fn a_mount_uses_a_kmsfs_server_over_tls_if_it_trusts_the_certificate() {
+    let service = Service::start_with_tls();
+    let mut way = Way::over_http(&service, &["--mount"]);
+    let home = Home::new();
+    let refused = way
+        .command(&home)
+        .arg("init")
+        .arg(home.path("backing"))
+        .args(["--kms", &way.target, "--key", &service.key()])
+        .assert()
+        .code(16);
+    let message = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    assert!(message.contains("certificate"), "{message}");
+
+    let certificate = service.certificate().to_str().unwrap().to_owned();
+    way.environment.push(("AWS_CA_BUNDLE", certificate));
     files_come_back_and_a_disabled_key_opens_none(&service, &way);
 }
 
