@@ -2,7 +2,8 @@
 //!
 //! A cached key serves the callers that the key service let have it, each for at most
 //! [`DECISION_LIFETIME`] and only under the key service's epoch of that answer: a disabled key or a
-//! changed key policy takes effect at the next open. A key service in another process is asked for
+//! changed key policy takes effect at the next open. For files that are open the key service is asked
+//! again when its epoch changes ([`Keyring::review`]). A key service in another process is asked for
 //! the keys of new files ahead of the files (`ahead`).
 
 mod ahead;
@@ -63,10 +64,21 @@ impl From<KmsError> for KeyringError {
     }
 }
 
+/// By what right somebody has a data key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KeyRight {
+    /// It was made for them (`kms:GenerateDataKey`).
+    Generate,
+    /// It was unwrapped for them (`kms:Decrypt`).
+    Decrypt,
+}
+
 /// The keys of one volume's files.
 pub struct Keyring {
     service: Arc<dyn KeyService>,
     volume: VolumeId,
+    /// What the key service knows this mount by.
+    mount: String,
     cache: Mutex<LruCache<FileId, Entry>>,
     ahead: Ahead,
 }
@@ -98,6 +110,7 @@ impl Keyring {
             ahead: Ahead::new(service.clone(), volume),
             service,
             volume,
+            mount: uuid::Uuid::new_v4().to_string(),
             cache: Mutex::new(LruCache::new(CAPACITY)),
         }
     }
@@ -110,6 +123,44 @@ impl Keyring {
     /// How long the key service has not answered, if it does not.
     pub fn silent_for(&self) -> Option<Duration> {
         self.service.silent_for()
+    }
+
+    /// The key service's epoch, and word to it that every change up to `enforced` is acted on here;
+    /// with `None`, that this mount ends.
+    ///
+    /// # Errors
+    /// [`KeyringError::Unavailable`].
+    pub fn follow(&self, enforced: Option<u64>) -> Result<u64, KeyringError> {
+        Ok(self.service.follow(&self.mount, enforced)?)
+    }
+
+    /// Whether `caller` might still be given the data key of the file of `header`, which is open:
+    /// by a dry run, so no key comes of it. Whoever was let generate it need not be let decrypt it.
+    ///
+    /// # Errors
+    /// [`KeyringError::Refused`] when not; others when that cannot be told.
+    pub fn review(
+        &self,
+        caller: &Caller,
+        header: &Header,
+        right: KeyRight,
+    ) -> Result<(), KeyringError> {
+        let caller = caller.in_region_of(&header.key.key_arn);
+        if right == KeyRight::Generate {
+            let request = GenerateDataKeyRequest {
+                dry_run: Some(true),
+                ..self.generation(header)
+            };
+            match might(self.service.generate_data_key(&caller, &request)) {
+                Err(KeyringError::Refused(_)) => {}
+                other => return other,
+            }
+        }
+        let request = DecryptRequest {
+            dry_run: Some(true),
+            ..self.decryption(header)
+        };
+        might(self.service.decrypt(&caller, &request))
     }
 
     /// A new file's id and keys, under the KMS key `key_arn`. `_allowed` is the file plane's
@@ -210,7 +261,18 @@ impl Keyring {
     }
 
     fn decrypt(&self, caller: &Caller, header: &Header) -> Result<SecretKey, KeyringError> {
-        let request = DecryptRequest {
+        let caller = caller.in_region_of(&header.key.key_arn);
+        let answer = self.service.decrypt(&caller, &self.decryption(header))?;
+        answer.plaintext.into_key().ok_or(KeyringError::WrongLength)
+    }
+
+    fn generation(&self, header: &Header) -> GenerateDataKeyRequest {
+        let label = header.label.as_deref();
+        generation(&self.volume, &header.file, label, &header.key.key_arn)
+    }
+
+    fn decryption(&self, header: &Header) -> DecryptRequest {
+        DecryptRequest {
             ciphertext_blob: CiphertextBlob(header.key.wrapped.clone()),
             encryption_context: data_key_context(
                 &self.volume,
@@ -219,13 +281,10 @@ impl Keyring {
             ),
             key_id: Some(header.key.key_arn.clone()),
             ..Default::default()
-        };
-        let caller = caller.in_region_of(&header.key.key_arn);
-        let answer = self.service.decrypt(&caller, &request)?;
-        answer.plaintext.into_key().ok_or(KeyringError::WrongLength)
+        }
     }
 
-    /// Drops all keys that no open file uses.
+    /// Wipes all keys that no open file uses: after a change nobody is given one unasked.
     pub fn clear(&self) {
         self.ahead.clear();
         self.cache.lock().clear();
@@ -273,12 +332,7 @@ impl NewFile {
         key_arn: &str,
     ) -> Result<Self, KeyringError> {
         let id = FileId::generate();
-        let request = GenerateDataKeyRequest {
-            key_id: key_arn.to_owned(),
-            encryption_context: data_key_context(volume, &id, None),
-            number_of_bytes: Some(32),
-            ..Default::default()
-        };
+        let request = generation(volume, &id, None, key_arn);
         let answer = service.generate_data_key(&caller.in_region_of(key_arn), &request)?;
         let key = answer
             .plaintext
@@ -292,6 +346,28 @@ impl NewFile {
                 wrapped: answer.ciphertext_blob.0,
             },
         })
+    }
+}
+
+fn generation(
+    volume: &VolumeId,
+    file: &FileId,
+    label: Option<&str>,
+    key_arn: &str,
+) -> GenerateDataKeyRequest {
+    GenerateDataKeyRequest {
+        key_id: key_arn.to_owned(),
+        encryption_context: data_key_context(volume, file, label),
+        number_of_bytes: Some(32),
+        ..Default::default()
+    }
+}
+
+/// What came of a dry run.
+fn might<T>(answer: Result<T, KmsError>) -> Result<(), KeyringError> {
+    match answer {
+        Ok(_) | Err(KmsError::DryRun(_)) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -40,7 +40,13 @@ fn put(access: &Access, arguments: PutArgs) -> Result<Exit, CliError> {
                     volume: id,
                 });
             }
-            install(&path, document.source()).map_err(CliError::io(path))?;
+            install(&path, document.source()).map_err(CliError::io(&path))?;
+            if !running::wait_for_policy(access, &id, &path) {
+                eprintln!(
+                    "warning: the mount has not confirmed the policy yet: it acts on it when it \
+                     is able to, and its log says why it was not"
+                );
+            }
             (format!("volume {id}"), document)
         }
         Target::Key(key) => {

@@ -4,15 +4,19 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fs::is_in_force;
 use crate::mount::{self, LiveMount};
 
 use super::connect::Access;
 use super::error::CliError;
 
 const RUN: &str = "run";
+/// How long a changed policy waits for the mount, as a change of a key does.
+const POLICY_IN_FORCE: Duration = Duration::from_secs(2);
 
 /// A mount's note.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +78,24 @@ pub(super) fn note_of(access: &Access, live: &LiveMount) -> Option<Note> {
     notes(&home)
         .into_iter()
         .find(|note| note.mountpoint == live.mountpoint)
+}
+
+/// Waits until the live mount of the volume `id`, if there is one, acts on its policy in `policy`, open
+/// files included. Tells whether it does.
+pub(super) fn wait_for_policy(access: &Access, id: &str, policy: &Path) -> bool {
+    let Ok(home) = access.path() else { return true };
+    let is_mounted = || {
+        let noted = notes(&home).into_iter().find(|note| note.volume_id == id);
+        noted.is_some_and(|note| matches!(mount::find(&note.mountpoint), Ok(Some(_))))
+    };
+    let deadline = Instant::now() + POLICY_IN_FORCE;
+    while !is_in_force(policy) && is_mounted() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    true
 }
 
 /// The backing directory that `volume` means: itself, or that of the mount there.

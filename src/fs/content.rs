@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rustix::io::Errno;
@@ -31,10 +32,11 @@ thread_local! {
 /// An open file's content.
 pub(super) struct Content {
     file: OwnedFd,
-    keys: Arc<FileKeys>,
     journal: Arc<Journal>,
     place: Place,
     state: RwLock<State>,
+    /// How often it was written to.
+    writes: AtomicU64,
     /// One at a time makes it durable, so that nobody is told so while another is at it.
     syncing: Mutex<()>,
 }
@@ -47,6 +49,8 @@ const GAPS_MAX: usize = 64;
     reason = "each is a fact of its own, with its own consequence"
 )]
 struct State {
+    /// None once all handles are revoked.
+    keys: Option<Arc<FileKeys>>,
     /// The newest header copy on disk, and its place.
     header: Header,
     slot: CopySlot,
@@ -89,6 +93,10 @@ pub(super) struct OnDisk {
 }
 
 impl State {
+    fn keys(&self) -> Result<&FileKeys, FsError> {
+        self.keys.as_deref().ok_or(FsError::Revoked)
+    }
+
     /// A change that failed could not be undone, because of `error`.
     fn note_not_undone(&mut self, error: &io::Error) {
         let file = self.header.file;
@@ -158,6 +166,7 @@ impl Content {
         };
         let length = header.length;
         let state = RwLock::new(State {
+            keys: Some(keys),
             has_holes: header.sparse,
             header,
             slot,
@@ -170,10 +179,10 @@ impl Content {
         });
         Self {
             file,
-            keys,
             journal,
             place,
             state,
+            writes: AtomicU64::new(0),
             syncing: Mutex::new(()),
         }
     }
@@ -211,6 +220,7 @@ impl Content {
         plaintext: &mut [u8],
     ) -> Result<(), FsError> {
         let span = SealedSpan::covering(range);
+        let keys = state.keys()?;
         let mut binding = BlockBinding::new(&state.header.file);
         SEALED.with_borrow_mut(|sealed| {
             sealed.resize(span.sealed_len(state.length), 0);
@@ -225,10 +235,10 @@ impl Content {
                 let wanted = Wanted::of(index, len, range);
                 let target = &mut plaintext[wanted.in_range];
                 if target.len() == len {
-                    open_or_hole(state, &self.keys, &mut binding, index, sealed, target)?;
+                    open_or_hole(state, keys, &mut binding, index, sealed, target)?;
                 } else {
                     let edge = &mut edge[..len];
-                    open_or_hole(state, &self.keys, &mut binding, index, sealed, edge)?;
+                    open_or_hole(state, keys, &mut binding, index, sealed, edge)?;
                     target.copy_from_slice(&edge[wanted.in_block]);
                 }
             }
@@ -250,6 +260,7 @@ impl Content {
         if range.is_empty() {
             return Ok(());
         }
+        self.writes.fetch_add(1, Ordering::Relaxed);
         let mut state = self.state.write();
         if append_only && offset < state.length {
             return Err(Errno::PERM.into());
@@ -373,6 +384,28 @@ impl Content {
         Ok(())
     }
 
+    /// How often it was written to.
+    pub(super) fn writes(&self) -> u64 {
+        self.writes.load(Ordering::Relaxed)
+    }
+
+    /// Wipes the keys; from now on only [`Content::restore`] makes it usable. The header is brought up
+    /// to date before, if it may be: without the keys nobody could.
+    pub(super) fn wipe(&self, may_change: bool) -> Result<(), FsError> {
+        let settled = if may_change {
+            self.settle_header()
+        } else {
+            Ok(())
+        };
+        self.state.write().keys = None;
+        settled
+    }
+
+    /// Takes the keys of a file that was wiped, for somebody who was let have them.
+    pub(super) fn restore(&self, keys: Arc<FileKeys>) {
+        self.state.write().keys.get_or_insert(keys);
+    }
+
     /// What the newest header copy on disk says.
     pub(super) fn header(&self) -> Header {
         self.state.read().header.clone()
@@ -482,7 +515,9 @@ impl Content {
         let slot = state
             .slot
             .for_update(state.header.synced, state.other_is_synced);
-        let copy = header.encode(&self.keys.header).map_err(Damage::Header)?;
+        let copy = header
+            .encode(&state.keys()?.header)
+            .map_err(Damage::Header)?;
         // The file's times are its content's: a header of ours does not change them.
         let before = sys::stat(&self.file)?;
         state.failed.header = true;

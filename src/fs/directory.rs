@@ -82,11 +82,12 @@ impl FileSystem {
         let directory = sys::reopen_directory(&*descriptor)?;
         self.keep_access_time(&directory)?;
         attempt.record(&allowed, Event::read_only)?;
-        Ok(self.directories.insert(DirectoryHandle {
+        let (id, _) = self.directories.insert(DirectoryHandle {
             inode,
             descriptor: Mutex::new(directory),
             caller,
-        }))
+        });
+        Ok(id)
     }
 
     /// Calls `each` for every entry from `cookie` on (0: from the start), until it answers `false`.

@@ -29,6 +29,9 @@ pub enum FsError {
     /// The key service has not answered for longer than open files may be used without it.
     #[error("the key service does not answer")]
     CutOff,
+    /// The handle was revoked: a right that it was opened by is gone. Opening the file anew asks anew.
+    #[error("the open file was revoked")]
+    Revoked,
     /// The access could not be recorded, so it does not happen.
     #[error("it could not be recorded: {0}")]
     Unrecorded(#[from] AuditError),

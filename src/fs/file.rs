@@ -3,31 +3,38 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
+use parking_lot::RwLockReadGuard;
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::audit::Event;
 use crate::format::Header;
+use crate::sys;
 
 use super::caller::{Caller, Who};
 use super::content::Content;
-use super::guard::{Action, Target};
+use super::guard::{Action, Attempt, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
+use super::revocation::{Right, Standing};
 use super::{FileSystem, FsError, Ino, SetIds};
 
 pub(super) struct FileHandle {
-    inode: Arc<Inode>,
-    content: Arc<Content>,
-    who: Who,
+    pub(super) inode: Arc<Inode>,
+    pub(super) content: Arc<Content>,
+    pub(super) who: Who,
+    pub(super) right: Right,
+    pub(super) standing: Standing,
+    /// When it was opened, as [`sys::uptime`] tells it.
+    pub(super) opened: Duration,
     /// The path it was opened by, for the records of this handle.
     target: Target,
     read: AtomicU64,
     written: AtomicU64,
     read_recorded: AtomicBool,
-    /// Policy allowed no more than appending.
-    append_only: bool,
+    refusal_recorded: AtomicBool,
 }
 
 impl FileHandle {
@@ -36,18 +43,33 @@ impl FileHandle {
         content: Arc<Content>,
         who: Who,
         target: Target,
-        append_only: bool,
+        right: Right,
     ) -> Self {
         Self {
-            append_only,
             inode,
             content,
             who,
+            right,
+            standing: Standing::new(),
+            opened: sys::uptime(),
             target,
             read: AtomicU64::new(0),
             written: AtomicU64::new(0),
             read_recorded: AtomicBool::new(false),
+            refusal_recorded: AtomicBool::new(false),
         }
+    }
+
+    /// Holds off the revoking of this handle; refuses one that is revoked. The first refusal is
+    /// recorded, of a program that goes on asking.
+    fn hold(&self, attempt: &Attempt<'_>) -> Result<RwLockReadGuard<'_, ()>, FsError> {
+        self.standing.hold().ok_or_else(|| {
+            if self.refusal_recorded.swap(true, Ordering::Relaxed) {
+                FsError::Revoked
+            } else {
+                attempt.refuse_revoked()
+            }
+        })
     }
 
     pub(super) fn ino(&self) -> Ino {
@@ -69,6 +91,7 @@ impl FileSystem {
     ) -> Result<(), FsError> {
         let handle = self.files.get(handle)?;
         let attempt = self.guard.attempt("Read", &handle.who, &handle.target);
+        let _held = handle.hold(&attempt)?;
         attempt.finish(handle.content.read(offset, len, plaintext))?;
         handle
             .read
@@ -86,8 +109,7 @@ impl FileSystem {
         Ok(())
     }
 
-    /// Writes `data` at `offset`. `killer` is whose write takes set-id bits away, where the kernel says
-    /// that it does.
+    /// Writes `data` at `offset`.
     ///
     /// # Errors
     /// An integrity failure in a block that is written in part, or the backing filesystem.
@@ -96,10 +118,14 @@ impl FileSystem {
         handle: HandleId,
         offset: u64,
         data: &[u8],
-        killer: Option<Caller>,
+        writer: Writer,
     ) -> Result<SetIds, FsError> {
         let handle = self.files.get(handle)?;
         let attempt = self.guard.attempt("Write", &handle.who, &handle.target);
+        let _held = match writer {
+            Writer::Cache => None,
+            Writer::Program { .. } => Some(handle.hold(&attempt)?),
+        };
         let (first, capability_gone) = {
             let open = handle.inode.open.lock();
             (!open.write_recorded, open.capability_gone)
@@ -110,9 +136,12 @@ impl FileSystem {
             self.drop_capability(&handle.inode, &descriptor)?;
             handle.inode.open.lock().capability_gone = true;
         }
-        let set_ids = match killer {
-            Some(caller) => self.drop_set_ids(caller, &handle.inode)?,
-            None => SetIds::Kept,
+        let set_ids = match writer {
+            Writer::Program {
+                caller,
+                takes_set_ids: true,
+            } => self.drop_set_ids(caller, &handle.inode)?,
+            _ => SetIds::Kept,
         };
         if is_recorded {
             attempt.record_use(|event| {
@@ -122,7 +151,14 @@ impl FileSystem {
             })?;
             handle.inode.open.lock().write_recorded = true;
         }
-        let written = handle.content.write(offset, data, handle.append_only);
+        let append_only = matches!(
+            handle.right,
+            Right::Opened {
+                append_only: true,
+                ..
+            }
+        );
+        let written = handle.content.write(offset, data, append_only);
         if is_recorded {
             attempt.happened(written)?;
         } else {
@@ -182,6 +218,7 @@ impl FileSystem {
         let handle = self.files.get(handle)?;
         let who = self.guard.identify(caller)?;
         let attempt = self.guard.attempt("Allocate", &who, &handle.target);
+        let _held = handle.hold(&attempt)?;
         let allowed = attempt.check(Action::Write)?;
         let content = &handle.content;
         let (offset, bytes) = (range.start, range.end - range.start);
@@ -213,6 +250,9 @@ impl FileSystem {
             return Ok(());
         }
         let synced = handle.content.sync().inspect_err(|error| {
+            if let FsError::Revoked = error {
+                return; // Its header is as it was left.
+            }
             // Until the next mount nobody can tell what of it is on disk.
             tracing::error!(%error, "a file could not be made durable");
             self.settling.need();
@@ -234,6 +274,7 @@ impl FileSystem {
     /// When the header or the record cannot be written; the handle is closed all the same.
     pub fn close(&self, handle: HandleId) -> Result<(), FsError> {
         let handle = self.files.remove(handle)?;
+        self.stand_down(&handle);
         let closed = self.let_go(&handle.inode);
         let attempt = self.guard.attempt("Close", &handle.who, &handle.target);
         attempt.record_use(|event| {
@@ -252,6 +293,21 @@ fn state_of<'a>(header: &Header, event: Event<'a>) -> Event<'a> {
         .file_id(header.file.to_string())
         .parameter("generation", header.generation)
         .parameter("length", header.length)
+}
+
+/// Where a write comes from.
+#[derive(Debug, Clone, Copy)]
+pub enum Writer {
+    /// The kernel's cache, which took it from a program when that was allowed to write. Whose handle
+    /// it comes by says nothing.
+    Cache,
+    /// A program, now.
+    Program {
+        /// Whose write it is.
+        caller: Caller,
+        /// Whether it takes set-id bits away.
+        takes_set_ids: bool,
+    },
 }
 
 /// What `fallocate(2)` is asked for.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal, Unsynced};
+use crate::format::FileId;
 use crate::keyring::KeyringError;
 use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, decide};
 
@@ -154,8 +155,8 @@ impl Guard {
         }
     }
 
-    /// Takes a changed tree policy into force.
-    pub(super) fn reload_policy(&self) {
+    /// Takes a changed tree policy into force; tells whether there was one.
+    pub(super) fn reload_policy(&self) -> bool {
         let recorded = self.policy.reload(|changed| {
             if let Err(error) = changed {
                 tracing::error!(%error, "no tree policy is in force: everything is denied");
@@ -165,8 +166,16 @@ impl Guard {
                 .administration();
             self.log.record(with_policy(event, changed)).map(|_| ())
         });
-        if let Err(error) = recorded {
+        recorded.unwrap_or_else(|error| {
             tracing::error!(%error, "a changed tree policy is not in force: it could not be recorded");
+            false
+        })
+    }
+
+    /// Says that the tree policy that was taken into force last governs open files, too.
+    pub(super) fn confirm_policy(&self) {
+        if let Err(error) = self.policy.confirm() {
+            tracing::warn!(%error, "`policy put` is not told that the policy is in force");
         }
     }
 
@@ -226,6 +235,12 @@ impl Guard {
         }
     }
 
+    /// Waits until `record`, and every one before it, is on disk.
+    pub(super) fn wait_for(&self, record: Unsynced) -> Result<(), FsError> {
+        self.log.wait(record)?;
+        Ok(())
+    }
+
     /// Writes a last checkpoint.
     pub(super) fn checkpoint(&self) -> Result<(), FsError> {
         Ok(self.log.checkpoint()?)
@@ -278,9 +293,33 @@ fn once_recorded(error: FsError, record: Unsynced) -> FsError {
     }
 }
 
-enum Refused {
+/// Why the file plane refuses.
+pub(super) enum Refused {
     NoPolicy,
     Policy(Denied),
+}
+
+/// Why an open file is taken away.
+pub(super) enum Cause {
+    Policy(Refused),
+    Key(KeyringError),
+}
+
+fn with_refusal<'a>(event: Event<'a>, refused: &'a Refused) -> Event<'a> {
+    match refused {
+        Refused::NoPolicy => event
+            .denied(Refusal::NoAllow, &[][..])
+            .error("AccessDenied", "no valid tree policy is in force"),
+        Refused::Policy(denied) => {
+            let reason = match denied.reason {
+                DenyReason::ExplicitDeny => Refusal::ExplicitDeny,
+                DenyReason::NoAllow => Refusal::NoAllow,
+            };
+            event
+                .denied(reason, &denied.statements[..])
+                .error("AccessDenied", denied.to_string())
+        }
+    }
 }
 
 /// One operation: what is asked of policy, and what is recorded of it.
@@ -299,7 +338,36 @@ impl<'a> Attempt<'a> {
 
     /// Whether `action` would be allowed. Nothing is asked for, so nothing is recorded.
     pub(super) fn would_allow(&self, action: Action) -> bool {
-        self.guard.decide(self.who, action, self.target).is_ok()
+        self.review(action).is_ok()
+    }
+
+    /// The same, with why not.
+    pub(super) fn review(&self, action: Action) -> Result<(), Refused> {
+        self.guard.decide(self.who, action, self.target).map(drop)
+    }
+
+    /// Records that the open file this is about is taken away.
+    pub(super) fn revoke(&self, cause: &Cause, file: FileId) -> Result<Unsynced, FsError> {
+        let event = self.event().file_id(file.to_string()).administration();
+        let event = match cause {
+            Cause::Policy(refused) => with_refusal(event, refused),
+            Cause::Key(reason) => event
+                .denied(Refusal::NoAllow, &[][..])
+                .error("AccessDenied", reason.to_string()),
+        };
+        Ok(self.guard.log.write(event)?)
+    }
+
+    /// Records that a revoked handle was used.
+    pub(super) fn refuse_revoked(&self) -> FsError {
+        let event = self
+            .event()
+            .denied(Refusal::NoAllow, &[][..])
+            .error("AccessDenied", FsError::Revoked.to_string());
+        match self.guard.log.write(event) {
+            Ok(record) => once_recorded(FsError::Revoked, record),
+            Err(error) => error.into(),
+        }
     }
 
     /// The same for another target than the operation's own.
@@ -309,21 +377,7 @@ impl<'a> Attempt<'a> {
             Err(refused) => refused,
         };
         let event = self.event().parameter("action", action.name());
-        let event = match &refused {
-            Refused::NoPolicy => event
-                .denied(Refusal::NoAllow, &[][..])
-                .error("AccessDenied", "no valid tree policy is in force"),
-            Refused::Policy(denied) => {
-                let reason = match denied.reason {
-                    DenyReason::ExplicitDeny => Refusal::ExplicitDeny,
-                    DenyReason::NoAllow => Refusal::NoAllow,
-                };
-                event
-                    .denied(reason, &denied.statements[..])
-                    .error("AccessDenied", denied.to_string())
-            }
-        };
-        let record = self.guard.log.write(event)?;
+        let record = self.guard.log.write(with_refusal(event, &refused))?;
         Err(once_recorded(FsError::Denied, record))
     }
 

@@ -27,10 +27,11 @@ impl<T> Handles<T> {
         }
     }
 
-    pub(super) fn insert(&self, handle: T) -> HandleId {
+    pub(super) fn insert(&self, handle: T) -> (HandleId, Arc<T>) {
         let id = HandleId(self.next.fetch_add(1, Ordering::Relaxed));
-        self.open.write().insert(id, Arc::new(handle));
-        id
+        let handle = Arc::new(handle);
+        self.open.write().insert(id, handle.clone());
+        (id, handle)
     }
 
     pub(super) fn get(&self, id: HandleId) -> Result<Arc<T>, FsError> {
@@ -43,6 +44,11 @@ impl<T> Handles<T> {
 
     pub(super) fn len(&self) -> usize {
         self.open.read().len()
+    }
+
+    /// All that are open.
+    pub(super) fn all(&self) -> Vec<Arc<T>> {
+        self.open.read().values().cloned().collect()
     }
 
     /// Something of each that is open.

@@ -94,6 +94,8 @@ struct Names {
 pub(super) struct Open {
     pub(super) content: Option<Arc<Content>>,
     pub(super) handles: usize,
+    /// How many of them are revoked.
+    pub(super) revoked: usize,
     pub(super) write_recorded: bool,
     /// A write took the file's capability, and none was set since.
     pub(super) capability_gone: bool,

@@ -28,6 +28,7 @@ mod open;
 mod place;
 mod privileges;
 mod rename;
+mod revocation;
 mod settle;
 #[cfg(test)]
 mod tests;
@@ -53,7 +54,7 @@ pub use caller::Caller;
 pub use check::{Check, CheckOptions, Checked, Class, Finding, Kind, Watch};
 pub use directory::Listed;
 pub use error::{Damage, FsError};
-pub use file::Allocation;
+pub use file::{Allocation, Writer};
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use lock::is_locked;
@@ -61,7 +62,8 @@ pub use new_volume::NewVolume;
 pub use open::{OpenFlags, Opened};
 pub use privileges::SetIds;
 pub use rename::RenameMode;
-pub use tree_policy::{PolicyError, TreePolicy};
+pub use revocation::Reviewed;
+pub use tree_policy::{PolicyError, TreePolicy, is_in_force};
 pub use volume::{
     LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_unclean,
     volume_arn,
@@ -74,6 +76,7 @@ use guard::Guard;
 use handle::Handles;
 use inode::InodeTable;
 use journal::Journal;
+use revocation::Reviews;
 use settle::Settling;
 use unsynced::Unsynced;
 
@@ -92,8 +95,9 @@ pub struct FileSystem {
     unsynced: Unsynced,
     journal: Arc<Journal>,
     options: Options,
-    /// The key service has been silent for longer than [`Options::offline_grace`].
+    /// The key service could not be followed for longer than [`Options::offline_grace`].
     cut_off: AtomicBool,
+    reviews: Reviews,
 }
 
 /// How a volume is used.
@@ -154,16 +158,18 @@ impl FileSystem {
         Ok(sys::statfs(&*self.root()?)?)
     }
 
-    /// What is due from time to time: takes a changed tree policy into force, wipes data keys that
-    /// were not used for a while, and looks whether the key service answers. Returns the files whose
-    /// content the kernel has to forget, because they are not to be read for the time being.
+    /// What is due from time to time: wipes data keys that were not used for a while, and looks
+    /// whether the key service answers. Returns the files whose content the kernel has to forget,
+    /// because they are not to be read for the time being, or not by everybody.
     pub fn tick(&self) -> Vec<Ino> {
-        self.guard.reload_policy();
         self.keyring.expire();
-        let silent = self.keyring.silent_for();
-        let cut_off = silent.is_some_and(|silent| silent >= self.options.offline_grace);
+        let silent = self.keyring.silent_for().max(self.reviews.astray_for());
+        let was_cut_off = self.is_cut_off();
+        // Once it is back open files are decided anew before they can be used.
+        let cut_off =
+            silent.is_some_and(|silent| was_cut_off || silent >= self.options.offline_grace);
         if self.cut_off.swap(cut_off, Ordering::AcqRel) == cut_off {
-            return Vec::new();
+            return self.shared_with_revoked();
         }
         if !cut_off {
             tracing::info!("the key service answers again: open files can be used");

@@ -23,6 +23,7 @@ use super::guard::{Action, Target};
 use super::handle::HandleId;
 use super::inode::Inode;
 use super::node::Parent;
+use super::revocation::Right;
 use super::{Attr, Damage, FileSystem, FsError, Ino, SetIds};
 
 bitflags! {
@@ -44,7 +45,7 @@ bitflags! {
 
 impl OpenFlags {
     /// The rows of DESIGN's table for these flags.
-    fn actions(self) -> impl Iterator<Item = Action> {
+    pub(super) fn actions(self) -> impl Iterator<Item = Action> {
         let writes = self.intersects(Self::WRITE | Self::TRUNCATE);
         let appends = self.contains(Self::APPEND) && !self.contains(Self::TRUNCATE);
         [
@@ -73,8 +74,8 @@ impl OpenFlags {
 pub struct Opened {
     /// The handle.
     pub handle: HandleId,
-    /// Its writes must come here as they are made: the kernel's cache would hide which of them
-    /// append.
+    /// Its reads and writes must come here as they are made: the kernel's cache would hide which of
+    /// them append, or show others what they read.
     pub uncached: bool,
     /// What emptying it took away.
     pub set_ids: SetIds,
@@ -93,6 +94,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
     ) -> Result<(Attr, HandleId), FsError> {
+        let begun = self.reviews.begun();
         let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
         let target = Target::path(parent.path_of(name)?);
@@ -102,10 +104,8 @@ impl FileSystem {
             open.content = Some(content.clone());
             open.handles += 1;
         }
-        let handle = self
-            .files
-            .insert(FileHandle::new(inode, content, who, target, false));
-        Ok((attr, handle))
+        let handle = FileHandle::new(inode, content, who, target, Right::Created);
+        Ok((attr, self.admit(handle, begun)))
     }
 
     /// Creates a file without opening it (`mknod(2)`).
@@ -184,6 +184,7 @@ impl FileSystem {
         if inode.kind != FileType::RegularFile {
             return Err(Errno::INVAL.into());
         }
+        let begun = self.reviews.begun();
         let who = self.guard.identify(caller)?;
         let target = Target::of(&inode);
         let attempt = self.guard.attempt("Open", &who, &target);
@@ -232,12 +233,12 @@ impl FileSystem {
                 return Err(error);
             }
         };
-        let handle = self
-            .files
-            .insert(FileHandle::new(inode, content, who, target, append_only));
+        let uncached = append_only || self.is_held_against(&who, &inode);
+        let right = Right::Opened { flags, append_only };
+        let handle = FileHandle::new(inode, content, who, target, right);
         Ok(Opened {
-            handle,
-            uncached: append_only,
+            handle: self.admit(handle, begun),
+            uncached,
             set_ids,
         })
     }
@@ -267,7 +268,8 @@ impl FileSystem {
             let damage = {
                 let mut open = inode.open.lock();
                 let loaded = match (&open.content, unwrapped) {
-                    (Some(content), Ok((_, slot))) if content.header().key == slot => {
+                    (Some(content), Ok((keys, slot))) if content.header().key == slot => {
+                        content.restore(keys);
                         let content = content.clone();
                         open.handles += 1;
                         return Ok(content);
@@ -323,6 +325,8 @@ impl FileSystem {
         let mut open = inode.open.lock();
         open.handles -= 1;
         if open.handles > 0 {
+            drop(open);
+            self.wipe_if_unused(inode);
             return Ok(());
         }
         open.write_recorded = false;

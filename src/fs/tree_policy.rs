@@ -1,7 +1,10 @@
 //! The volume's own policy: a document in the home, taken into force while the volume is mounted.
 
-use std::io;
-use std::path::PathBuf;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -63,25 +66,68 @@ impl TreePolicy {
     }
 
     /// Reads the file again if it is another one than before, and takes it into force once `record`
-    /// has recorded it. If that fails, the one before stays, and the next call tries again.
+    /// has recorded it; tells whether it did. If recording fails, the one before stays, and the next
+    /// call tries again.
     pub(super) fn reload<E>(
         &self,
         record: impl FnOnce(&Result<Document, PolicyError>) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> Result<bool, E> {
         let mut seen = self.seen.lock();
         let version = version(&self.path);
         if *seen == version {
-            return Ok(());
+            return Ok(false);
         }
         let changed = read(&self.path);
         record(&changed)?;
         *seen = version;
         self.current.store(Arc::new(changed));
-        Ok(())
+        Ok(true)
+    }
+
+    /// Says beside the file that what was seen last is in force, open files included.
+    pub(super) fn confirm(&self) -> io::Result<()> {
+        let Some(seen) = *self.seen.lock() else {
+            return Ok(());
+        };
+        let file = confirmation(&self.path);
+        let temporary = file.with_extension("new-in-force");
+        let mut options = File::options();
+        let mut new = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
+        new.write_all(seen.to_string().as_bytes())?;
+        std::fs::rename(temporary, file)
     }
 }
 
-fn version(path: &PathBuf) -> Option<Version> {
+/// Whether the mount of the volume whose policy is in the file at `path` acts on it as it is now, with
+/// open files decided anew. Says nothing where there is no mount.
+pub fn is_in_force(path: &Path) -> bool {
+    let Some(version) = version(path) else {
+        return false;
+    };
+    std::fs::read_to_string(confirmation(path)).is_ok_and(|text| text == version.to_string())
+}
+
+fn confirmation(path: &Path) -> PathBuf {
+    path.with_extension("in-force")
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            ino,
+            size,
+            modified: (seconds, nanoseconds),
+        } = self;
+        write!(out, "{ino} {size} {seconds}.{nanoseconds:09}")
+    }
+}
+
+fn version(path: &Path) -> Option<Version> {
     let stat = rustix::fs::stat(path).ok()?;
     Some(Version {
         ino: stat.st_ino,

@@ -27,6 +27,7 @@ use super::inode::InodeTable;
 use super::journal::{self, Journal, Session};
 use super::mark::Mark;
 use super::node::read_small;
+use super::revocation::Reviews;
 use super::settle::Settling;
 use super::unsynced::Unsynced;
 use super::{FileSystem, FsError, Options, TreePolicy};
@@ -288,8 +289,10 @@ impl LockedVolume {
             keys,
             options,
             cut_off: AtomicBool::new(false),
+            reviews: Reviews::new(),
         };
         filesystem.record_mount(unclean, redone).map_err(fs)?;
+        filesystem.guard.confirm_policy();
         Ok(filesystem)
     }
 

@@ -273,6 +273,19 @@ macro_rules! declare_administration {
 }
 with_administration!(declare_administration);
 
+/// Whether the operation of this name may take a right away from somebody who has a file open.
+pub(super) fn may_revoke(operation: &str) -> bool {
+    matches!(
+        operation,
+        "AddUserToGroup"
+            | "DeleteUser"
+            | "PutGroupPolicy"
+            | "PutUserPolicy"
+            | "RemoveUserFromGroup"
+            | "Reset"
+    )
+}
+
 /// Whether the operation of this name changes something.
 pub(super) fn changes_something(operation: &str) -> bool {
     if operation == "Reset" {

@@ -38,6 +38,7 @@ mod import_token;
 mod key;
 mod key_state;
 mod keypair;
+mod leases;
 mod lock;
 mod mac;
 mod material;

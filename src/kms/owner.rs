@@ -19,7 +19,9 @@ use super::{
     lock::{Lock, LockFile},
     server::{self, Door, Rules, Server},
     service::{changes_something, with_operations},
-    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET, UnsealRequest},
+    wire::{
+        AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse, SOCKET, UnsealRequest,
+    },
 };
 use crate::{
     audit::{Anchored, Head},
@@ -224,6 +226,16 @@ macro_rules! forward_operations {
                     "Epoch",
                     |service| Ok(EpochResponse { epoch: service.epoch()? }),
                     |client, deadline| client.call("Kmsfs.Epoch", None, &Empty {}, deadline),
+                )?;
+                Ok(answer.epoch)
+            }
+
+            fn follow(&self, mount: &str, enforced: Option<u64>) -> Result<u64, KmsError> {
+                let request = EpochRequest::of_mount(mount, enforced);
+                let answer = self.ask(
+                    "Epoch",
+                    |service| Ok(EpochResponse { epoch: service.follow(mount, enforced)? }),
+                    |client, deadline| client.call("Kmsfs.Epoch", None, &request, deadline),
                 )?;
                 Ok(answer.epoch)
             }

@@ -17,7 +17,7 @@ use super::{
     sdk::SdkClient,
     service::{changes_something, with_operations},
     target::Target,
-    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochResponse, SOCKET},
+    wire::{AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse, SOCKET},
 };
 use crate::audit::{Anchored, Head};
 
@@ -30,6 +30,8 @@ const RETRY: Duration = Duration::from_millis(20);
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// How often AWS KMS is, where each request costs.
 const AWS_HEARTBEAT: Duration = Duration::from_secs(20);
+/// How long what AWS KMS decided holds for an open file: it tells nobody of its changes.
+const AWS_EPOCH: Duration = Duration::from_mins(5);
 
 /// Why a key service elsewhere cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +91,7 @@ struct Remote {
     /// A kmsfs server: it tells its epoch, anchors audit logs and lets a registered mount speak for
     /// others. AWS KMS does none of these.
     is_kmsfs: bool,
+    connected: Instant,
 }
 
 enum Channel {
@@ -103,6 +106,7 @@ impl Remote {
             channel,
             name,
             is_kmsfs: true,
+            connected: Instant::now(),
         };
         match is_kmsfs(remote.call("Epoch", "Kmsfs.Epoch", None, &Empty {})) {
             Ok(is_kmsfs) => remote.is_kmsfs = is_kmsfs,
@@ -114,6 +118,11 @@ impl Remote {
             }
         }
         Ok(remote)
+    }
+
+    /// AWS KMS has none to tell: each [`AWS_EPOCH`] counts as one.
+    fn epoch_of_aws(&self) -> u64 {
+        self.connected.elapsed().as_secs() / AWS_EPOCH.as_secs()
     }
 
     fn call<R: DeserializeOwned>(
@@ -199,9 +208,18 @@ macro_rules! forward_operations {
 
             fn epoch(&self) -> Result<u64, KmsError> {
                 if !self.is_kmsfs {
-                    return Ok(0);
+                    return Ok(self.epoch_of_aws());
                 }
                 let answer: EpochResponse = self.call("Epoch", "Kmsfs.Epoch", None, &Empty {})?;
+                Ok(answer.epoch)
+            }
+
+            fn follow(&self, mount: &str, enforced: Option<u64>) -> Result<u64, KmsError> {
+                if !self.is_kmsfs {
+                    return Ok(self.epoch_of_aws());
+                }
+                let request = EpochRequest::of_mount(mount, enforced);
+                let answer: EpochResponse = self.call("Epoch", "Kmsfs.Epoch", None, &request)?;
                 Ok(answer.epoch)
             }
 

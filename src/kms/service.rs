@@ -103,6 +103,28 @@ pub(super) fn changes_something(operation: &str) -> bool {
     )
 }
 
+/// Whether the operation of this name may take a right away from somebody who has a file open: it is
+/// answered once the mounts have acted on it.
+pub(super) fn may_revoke(operation: &str) -> bool {
+    if administration::may_revoke(operation) {
+        return true;
+    }
+    matches!(
+        operation,
+        "CreateAlias"
+            | "DeleteAlias"
+            | "DeleteImportedKeyMaterial"
+            | "DisableKey"
+            | "PutKeyPolicy"
+            | "RetireGrant"
+            | "RevokeGrant"
+            | "ScheduleKeyDeletion"
+            | "TagResource"
+            | "UntagResource"
+            | "UpdateAlias"
+    )
+}
+
 /// Whether a mount asks for the operation of this name on behalf of its users.
 pub(super) fn is_of_mounts(operation: &str) -> bool {
     matches!(
@@ -252,8 +274,8 @@ macro_rules! declare_key_service {
             $method:ident = $operation:ident($request:ty) -> $response:ty;
         )+
     ) => {
-        /// The operations of AWS KMS, by their own names and shapes, and the two that a mount needs
-        /// beyond them. Every call is authorised and audited before it answers.
+        /// The operations of AWS KMS, by their own names and shapes, and what a mount needs beyond
+        /// them. Every call is authorised and audited before it answers.
         ///
         /// Errors: the exceptions that the operation's page of the API reference lists, as
         /// [`KmsError`]; `KMSInternalException` when the audit log or the store cannot be written,
@@ -274,6 +296,18 @@ macro_rules! declare_key_service {
             /// # Errors
             /// [`KmsError::Unreachable`] when the service cannot be asked.
             fn epoch(&self) -> Result<u64, KmsError>;
+
+            /// Tells the epoch, and takes note that the mount `mount`, whose name nobody else has, has
+            /// acted on every change up to the epoch `enforced`; with `None`, that it ends. A change
+            /// that may take a right away is answered once the mounts that follow have acted on it, or
+            /// were not heard of for two seconds. A service that cannot wait for them tells the epoch
+            /// alone.
+            ///
+            /// # Errors
+            /// [`KmsError::Unreachable`] when the service cannot be asked.
+            fn follow(&self, _mount: &str, _enforced: Option<u64>) -> Result<u64, KmsError> {
+                self.epoch()
+            }
 
             /// Signs the head of the log `log` (its last sequence number and hash) with the home's
             /// key, remembers it for the key service's own log, and answers with that log's head.

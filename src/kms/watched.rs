@@ -97,8 +97,16 @@ impl Shared {
         // The answer is as old as the question.
         let asked = Instant::now();
         let epoch = self.ask(|service| service.epoch())?;
-        self.state.lock().epoch = Some((epoch, asked));
+        self.learned(epoch, asked);
         Ok(epoch)
+    }
+
+    /// What an answer to a later question said stays.
+    fn learned(&self, epoch: u64, asked: Instant) {
+        let known = &mut self.state.lock().epoch;
+        if known.is_none_or(|(_, before)| before <= asked) {
+            *known = Some((epoch, asked));
+        }
     }
 }
 
@@ -151,6 +159,13 @@ macro_rules! forward_operations {
                 }
                 drop(state);
                 self.shared.epoch()
+            }
+
+            fn follow(&self, mount: &str, enforced: Option<u64>) -> Result<u64, KmsError> {
+                let asked = Instant::now();
+                let epoch = self.ask(|service| service.follow(mount, enforced))?;
+                self.shared.learned(epoch, asked);
+                Ok(epoch)
             }
 
             fn audit_anchor(&self, log: &str, seq: u64, hash: &[u8; 32])

@@ -129,7 +129,28 @@ pub(super) struct ErrorBody {
     pub(super) message: String,
 }
 
-/// The answer of `Kmsfs.Epoch`, which takes nothing.
+/// `Kmsfs.Epoch`, of somebody who only asks, or of a mount that follows.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct EpochRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mount: Option<String>,
+    /// Up to which epoch the mount has acted on every change; none: it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) enforced: Option<u64>,
+}
+
+impl EpochRequest {
+    /// As [`KeyService::follow`](super::KeyService::follow) says it.
+    pub(super) fn of_mount(mount: &str, enforced: Option<u64>) -> Self {
+        Self {
+            mount: Some(mount.to_owned()),
+            enforced,
+        }
+    }
+}
+
+/// The answer of `Kmsfs.Epoch`.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct EpochResponse {

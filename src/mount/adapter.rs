@@ -17,7 +17,7 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::fs::{Change, FileSystem, Ino};
+use crate::fs::{Change, FileSystem, Ino, Writer};
 use crate::sys;
 
 use super::convert::{
@@ -101,9 +101,10 @@ impl Filesystem for Adapter {
 
     fn getattr(&self, _: &Request, number: INodeNo, fh: Option<FileHandle>, reply: ReplyAttr) {
         let attr = self.desk.serve("getattr", |fs| {
-            // With a handle it is no fstat(2): the kernel asks before it takes a write into its cache.
-            if fh.is_some() {
-                fs.refuse_if_cut_off()?;
+            // With a handle it is no fstat(2): the kernel asks before it takes a write into its cache,
+            // and of a file whose attributes it may not believe also before it reads from there.
+            if let Some(fh) = fh {
+                fs.refuse_if_unusable(handle(fh))?;
             }
             fs.get_attr(ino(number))
         });
@@ -319,17 +320,19 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
-        // With this flag the request is the caller's own, and no page written back.
-        let killer = flags
-            .contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID)
-            .then(|| caller(request));
-        // What comes from the kernel's cache was taken from a program when it was allowed to write.
-        let cached = flags.contains(WriteFlags::FUSE_WRITE_CACHE);
+        let writer = if flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+            Writer::Cache
+        } else {
+            Writer::Program {
+                caller: caller(request),
+                takes_set_ids: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+            }
+        };
         let written = self.desk.serve("write", |fs| {
-            if !cached {
+            if let Writer::Program { .. } = writer {
                 fs.refuse_if_cut_off()?;
             }
-            fs.write(handle(fh), offset, data, killer)
+            fs.write(handle(fh), offset, data, writer)
         });
         self.desk.answer(reply, written, |reply, set_ids| {
             self.desk.forget_mode(number, set_ids);
@@ -484,7 +487,7 @@ impl Filesystem for Adapter {
             reply,
             move |fs| fs.create(caller, ino(parent), &name, mode, umask),
             move |fs, reply: ReplyCreate, (attr, opened)| {
-                let (ttl, attr) = (ttl(fs), file_attr(&attr));
+                let (ttl, attr) = (ttl(fs, attr.ino), file_attr(&attr));
                 reply.created(&ttl, &attr, GENERATION, FileHandle(opened.0), flags);
             },
         );

@@ -11,7 +11,7 @@ use crate::kms::KmsError;
 pub(super) fn errno(error: &FsError) -> Errno {
     match error {
         FsError::Backing(error) => error.raw_os_error().map_or(Errno::EIO, Errno::from_i32),
-        FsError::Denied | FsError::CutOff => Errno::EACCES,
+        FsError::Denied | FsError::CutOff | FsError::Revoked => Errno::EACCES,
         FsError::Key(error) => key_errno(error),
         FsError::UnknownCaller { .. } | FsError::Unrecorded(_) | FsError::Integrity(_) => {
             Errno::EIO

@@ -50,7 +50,7 @@ pub(super) fn list_with_attributes(
             INodeNo(attr.ino.0),
             item.next,
             name,
-            &ttl(filesystem),
+            &ttl(filesystem, attr.ino),
             &file_attr(&attr),
             GENERATION,
         );

@@ -21,6 +21,9 @@ pub(super) fn negotiate(config: &mut KernelConfig, sees_all: bool) {
     ];
     if !sees_all {
         wanted.push(InitFlags::FUSE_WRITEBACK_CACHE);
+        // Under write-back nothing is invalidated for it: the kernel heeds the attributes' time before
+        // it reads from its cache, and so asks for a handle that may have been revoked.
+        wanted.push(InitFlags::FUSE_AUTO_INVAL_DATA);
     }
     for flag in wanted {
         if config.add_capabilities(flag).is_err() {

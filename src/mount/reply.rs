@@ -11,7 +11,7 @@ use fuser::{
 };
 
 use crate::format::NAME_MAX;
-use crate::fs::{Attr, FileSystem, FsError, SetIds};
+use crate::fs::{Attr, FileSystem, FsError, Ino, SetIds};
 use crate::sys;
 
 use super::convert::{absent, file_attr};
@@ -191,7 +191,7 @@ impl Desk {
 
     pub(super) fn attr(&self, reply: ReplyAttr, result: Result<Attr, FsError>) {
         match result {
-            Ok(attr) => reply.attr(&ttl(&self.filesystem), &file_attr(&attr)),
+            Ok(attr) => told(&self.filesystem, reply, attr),
             Err(error) => self.fail(reply, error),
         }
     }
@@ -241,7 +241,7 @@ pub(super) fn done(_: &FileSystem, reply: ReplyEmpty, (): ()) {
 }
 
 pub(super) fn found(filesystem: &FileSystem, reply: ReplyEntry, attr: Attr) {
-    reply.entry(&ttl(filesystem), &file_attr(&attr), GENERATION);
+    reply.entry(&ttl(filesystem, attr.ino), &file_attr(&attr), GENERATION);
 }
 
 /// A name that is not there is an answer, too.
@@ -261,13 +261,14 @@ pub(super) fn found_or_absent(filesystem: &FileSystem, reply: ReplyEntry, attr: 
 }
 
 pub(super) fn told(filesystem: &FileSystem, reply: ReplyAttr, attr: Attr) {
-    reply.attr(&ttl(filesystem), &file_attr(&attr));
+    reply.attr(&ttl(filesystem, attr.ino), &file_attr(&attr));
 }
 
-/// [`TTL`], but while open files may not be used: then the kernel has to ask for the attributes before
-/// each write, which it would otherwise take from the program by itself.
-pub(super) fn ttl(filesystem: &FileSystem) -> Duration {
-    if filesystem.is_cut_off() {
+/// [`TTL`], but while open files may not be used, or not by everybody: then the kernel has to ask for
+/// the attributes, by the handle, before each read and write that it would otherwise serve from its cache
+/// by itself.
+pub(super) fn ttl(filesystem: &FileSystem, ino: Ino) -> Duration {
+    if filesystem.is_cut_off() || filesystem.is_contested(ino) {
         Duration::ZERO
     } else {
         TTL

@@ -1,24 +1,30 @@
 //! A mount from its beginning to its end.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fuser::{BackgroundSession, Config, INodeNo, Notifier, Session, SessionACL};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle as SignalHandle, Signals};
 
-use crate::fs::FileSystem;
+use crate::fs::{FileSystem, Ino, Reviewed};
 use crate::sys;
 
 use super::adapter::Adapter;
 use super::attach::{self, AttachOptions, MountError};
 use super::tuning;
 
-/// How often a changed tree policy is looked for, and idle keys are wiped.
+/// How often a changed tree policy is looked for, the key service is asked for changes, and idle keys
+/// are wiped.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How long a write(2) that was under way when a file was revoked may still bring pages.
+const LATE_WRITES: Duration = Duration::from_secs(1);
 
 /// A mount that is about to be made: its mount point is fit for one.
 #[derive(Debug)]
@@ -67,13 +73,22 @@ impl Plan {
         if let Some(device) = attach::device_of(&mountpoint) {
             tuning::raise_limits(&device);
         }
-        let notifier = started.notifier();
+        let kernel = KernelCache {
+            notifier: started.notifier(),
+            mountpoint: mountpoint.clone(),
+        };
         let ending = Arc::new(AtomicBool::new(false));
         let signal_handle = signals.handle();
         let helpers = vec![
             spawn("kmsfs-tick", {
                 let (filesystem, ending) = (filesystem.clone(), ending.clone());
-                move || tick(&filesystem, &notifier, &ending)
+                let kernel = kernel.clone();
+                move || tick(&filesystem, &kernel, &ending)
+            })?,
+            // Apart from the tick: the key service may take its time.
+            spawn("kmsfs-follow", {
+                let (filesystem, ending) = (filesystem.clone(), ending.clone());
+                move || follow_keys(&filesystem, &kernel, &ending)
             })?,
             spawn("kmsfs-signals", {
                 let mountpoint = mountpoint.clone();
@@ -154,15 +169,70 @@ impl Mounted {
     }
 }
 
-fn tick(filesystem: &FileSystem, notifier: &Notifier, ending: &AtomicBool) {
+fn tick(filesystem: &FileSystem, kernel: &KernelCache, ending: &AtomicBool) {
     while !ending.load(Ordering::Relaxed) {
         std::thread::park_timeout(TICK);
         for ino in filesystem.tick() {
-            // From here on the kernel asks for every page, and at every write for the attributes. It
-            // first has changed pages written, for which no lock may be held here.
-            if let Err(error) = notifier.inval_inode(INodeNo(ino.0), 0, 0) {
-                tracing::debug!(?ino, %error, "the kernel has nothing to forget");
-            }
+            kernel.forget(ino);
+        }
+        if let Some(reviewed) = filesystem.review_policy() {
+            let _always = finish_review(filesystem, kernel, &reviewed);
+        }
+    }
+}
+
+fn follow_keys(filesystem: &FileSystem, kernel: &KernelCache, ending: &AtomicBool) {
+    while !ending.load(Ordering::Relaxed) {
+        match filesystem.follow_keys() {
+            // Whoever made the change waits for the word that it is acted on: the next question.
+            Some(reviewed) if finish_review(filesystem, kernel, &reviewed) => {}
+            _ => std::thread::park_timeout(TICK),
+        }
+    }
+    filesystem.stop_following();
+}
+
+/// Tells whether every open file was decided.
+fn finish_review(filesystem: &FileSystem, kernel: &KernelCache, reviewed: &Reviewed) -> bool {
+    let deadline = Instant::now() + LATE_WRITES;
+    loop {
+        let before = reviewed.writes();
+        for ino in reviewed.inodes() {
+            kernel.forget(ino);
+        }
+        // A write(2) that the kernel had begun goes on filling its cache meanwhile.
+        if reviewed.writes() == before || Instant::now() > deadline {
+            break;
+        }
+    }
+    for path in reviewed.shared_paths() {
+        kernel.refresh(&path);
+    }
+    filesystem.finish_review(reviewed)
+}
+
+/// What the kernel has of the files of a mount.
+#[derive(Clone)]
+struct KernelCache {
+    notifier: Notifier,
+    mountpoint: PathBuf,
+}
+
+impl KernelCache {
+    /// From here on the kernel asks for every page, and at every write for the attributes. It first has
+    /// changed pages written, for which no lock may be held here.
+    fn forget(&self, ino: Ino) {
+        if let Err(error) = self.notifier.inval_inode(INodeNo(ino.0), 0, 0) {
+            tracing::debug!(?ino, %error, "the kernel has nothing to forget");
+        }
+    }
+
+    /// Has the kernel ask for the attributes of the file at `path`, below the mount point, whatever it
+    /// believes.
+    fn refresh(&self, path: &[u8]) {
+        let path = self.mountpoint.join(OsStr::from_bytes(path));
+        if let Err(error) = sys::refresh_attributes(&path) {
+            tracing::debug!(path = %path.display(), %error, "attributes were not refreshed");
         }
     }
 }

@@ -239,6 +239,16 @@ pub fn created(node: impl AsFd) -> io::Result<Option<(i64, u32)>> {
     Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
+/// Has the kernel ask the filesystem of `path` for its attributes, whatever it believes to know.
+///
+/// # Errors
+/// Those of `statx(2)`.
+pub fn refresh_attributes(path: &Path) -> io::Result<()> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;
+    statx(CWD, path, flags, StatxFlags::SIZE)?;
+    Ok(())
+}
+
 /// The attributes of `name` in `parent`.
 ///
 /// # Errors

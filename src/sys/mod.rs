@@ -17,8 +17,8 @@ mod xattr;
 pub use at::{
     Access, NewNode, Stat, StatFs, change_mode, change_owner, change_times, create_file, created,
     keep_access_time, link, make_directory, make_node, make_symlink, open_directory_path,
-    open_node, open_node_path, read_link, remove_directory, rename, reopen, reopen_directory,
-    restore_times, stat, stat_at, statfs, unlink,
+    open_node, open_node_path, read_link, refresh_attributes, remove_directory, rename, reopen,
+    reopen_directory, restore_times, stat, stat_at, statfs, unlink,
 };
 pub use identity::{
     Identity, Impersonated, act_for, impersonate, impersonates, obey_quotas, own_identity,
@@ -30,7 +30,8 @@ pub use io::{
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};
 pub use process::{
-    boot, clear_umask, file_limit, harden, lock_memory, raise_file_limit, worker_count,
+    began, boot, clear_umask, file_limit, harden, lock_memory, raise_file_limit, uptime,
+    worker_count,
 };
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};
 

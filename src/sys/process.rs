@@ -1,11 +1,13 @@
 //! What the process asks of the kernel for itself.
 
 use std::io;
+use std::time::Duration;
 
 use rustix::mm::{MlockAllFlags, mlockall};
 use rustix::process::{
     DumpableBehavior, Resource, Rlimit, geteuid, getrlimit, set_dumpable_behavior, setrlimit,
 };
+use rustix::time::{ClockId, clock_gettime};
 
 /// Keeps keys out of core dumps and other processes of the same user out of this one's memory.
 ///
@@ -40,6 +42,26 @@ pub fn lock_memory() -> io::Result<()> {
     Ok(mlockall(
         MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT,
     )?)
+}
+
+/// How long the system has been running.
+pub fn uptime() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        now.tv_sec.cast_unsigned(),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+/// The uptime at which the process or thread `pid` began, to a hundredth of a second; `None` if it has
+/// ended (`proc_pid_stat(5)`, field 22).
+pub fn began(pid: u32) -> Option<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field, the command's name, may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    let ticks: u64 = fields.split_whitespace().nth(19)?.parse().ok()?;
+    // USER_HZ is 100 on every architecture that has FUSE and AES in hardware.
+    Some(Duration::from_millis(ticks.checked_mul(10)?))
 }
 
 /// Which start of the system this is; empty where that is not to be known.

@@ -22,5 +22,6 @@ mod mount_helper;
 mod names;
 mod policy_mount;
 mod posix;
+mod revocation;
 mod tools;
 mod unprivileged;

@@ -30,6 +30,7 @@ use super::handle::Handles;
 use super::inode::{Inode, InodeTable, join};
 use super::journal::{self, Journal, Pending};
 use super::mark::Mark;
+use super::revocation::Reviews;
 use super::settle::Settling;
 use super::unsynced::Unsynced;
 use super::volume::{guard, log_name};
@@ -123,6 +124,7 @@ impl LockedVolume {
                 offline_grace: Duration::ZERO,
             },
             cut_off: AtomicBool::new(false),
+            reviews: Reviews::new(),
         };
         let own = sys::own_identity();
         let check = Check {

@@ -36,6 +36,7 @@ impl Content {
         let length = state.length.max(range.end);
         let span = SealedSpan::covering(range);
         let edges = self.read_edges(state, &span, range)?;
+        let keys = state.keys()?;
         let mut slot = self.journal.slot();
         let sealed = slot.data(span.sealed_len(length));
         let total = sealed.len();
@@ -46,7 +47,7 @@ impl Content {
             let wanted = Wanted::of(index, len, range);
             let source = &data[wanted.in_range];
             if source.len() == len {
-                seal_block(&self.keys.content, &mut binding, index, source, sealed);
+                seal_block(&keys.content, &mut binding, index, source, sealed);
                 continue;
             }
             let edge = &mut edge[..len];
@@ -55,7 +56,7 @@ impl Content {
                 edge[..before.plaintext.len()].copy_from_slice(&before.plaintext);
             }
             edge[wanted.in_block].copy_from_slice(source);
-            seal_block(&self.keys.content, &mut binding, index, edge, sealed);
+            seal_block(&keys.content, &mut binding, index, edge, sealed);
         }
         let offset = span.first.backing_offset();
         if state.header.sparse && range.start < state.length {
@@ -125,7 +126,7 @@ impl Content {
         let mut binding = BlockBinding::new(&state.header.file);
         let opened = open_or_hole(
             state,
-            &self.keys,
+            state.keys()?,
             &mut binding,
             index,
             &sealed,
@@ -154,7 +155,7 @@ impl Content {
         let mut binding = BlockBinding::new(&state.header.file);
         let sealed = slot.data(len);
         let block = &before.plaintext[..keep];
-        seal_block(&self.keys.content, &mut binding, last, block, sealed);
+        seal_block(&state.keys()?.content, &mut binding, last, block, sealed);
         let (start, cut) = (last.backing_offset(), last.backing_offset().0 + len as u64);
         slot.apply(&self.file, self.place, Some(cut), start, len)
             .map_err(|cut| {

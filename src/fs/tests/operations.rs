@@ -1,5 +1,6 @@
 //! One operation of every kind, on a volume with something of every kind in it.
 
+use crate::fs::Writer;
 use crate::fs::{
     Allocation, Change, FileSystem, FsError, HandleId, Ino, NewTime, OpenFlags, RenameMode,
     XattrCreate,
@@ -35,7 +36,7 @@ pub(super) fn pattern(seed: usize, length: usize) -> Vec<u8> {
 
 fn write_file(fs: &FileSystem, parent: Ino, name: &[u8], content: &[u8]) {
     let (_, handle) = fs.create(CALLER, parent, name, 0o644, 0).unwrap();
-    let _set_ids = fs.write(handle, 0, content, None).unwrap();
+    let _set_ids = fs.write(handle, 0, content, Writer::Cache).unwrap();
     fs.close(handle).unwrap();
 }
 
@@ -69,7 +70,9 @@ fn open(fs: &FileSystem) -> Prepared {
 
 fn open_and_write(fs: &FileSystem) -> Prepared {
     let handle = open(fs);
-    let _set_ids = fs.write(handle, FILE_LEN as u64, &[1; 5000], None).unwrap();
+    let _set_ids = fs
+        .write(handle, FILE_LEN as u64, &[1; 5000], Writer::Cache)
+        .unwrap();
     handle
 }
 
@@ -157,16 +160,16 @@ pub(super) const OPERATIONS: &[Operation] = operations! {
     "truncate an open file": open => |fs, _| set_length(fs, 5000);
     "extend within the block": nothing => |fs, _| set_length(fs, FILE_LEN as u64 + 10);
     "extend by a hole": nothing => |fs, _| set_length(fs, 40_000);
-    "overwrite": open => |fs, handle| fs.write(handle, 4096, &[7; 8192], None).map(|_| ());
+    "overwrite": open => |fs, handle| fs.write(handle, 4096, &[7; 8192], Writer::Cache).map(|_| ());
     "overwrite parts of blocks": open =>
-        |fs, handle| fs.write(handle, 4000, &[7; 5000], None).map(|_| ());
+        |fs, handle| fs.write(handle, 4000, &[7; 5000], Writer::Cache).map(|_| ());
     "append": open =>
-        |fs, handle| fs.write(handle, FILE_LEN as u64, &[7; 10_000], None).map(|_| ());
+        |fs, handle| fs.write(handle, FILE_LEN as u64, &[7; 10_000], Writer::Cache).map(|_| ());
     "overwrite and append": open =>
-        |fs, handle| fs.write(handle, 8000, &[7; 10_000], None).map(|_| ());
-    "write beyond the end": open => |fs, handle| fs.write(handle, 30_000, &[7; 99], None).map(|_| ());
+        |fs, handle| fs.write(handle, 8000, &[7; 10_000], Writer::Cache).map(|_| ());
+    "write beyond the end": open => |fs, handle| fs.write(handle, 30_000, &[7; 99], Writer::Cache).map(|_| ());
     "write a mebibyte and more": open =>
-        |fs, handle| fs.write(handle, 100, &vec![7; (1 << 20) + 5000], None).map(|_| ());
+        |fs, handle| fs.write(handle, 100, &vec![7; (1 << 20) + 5000], Writer::Cache).map(|_| ());
     "punch": open =>
         |fs, handle| fs.allocate(CALLER, handle, 100..9000, Allocation::Punch).map(|_| ());
     "zero beyond the end": open => |fs, handle| {

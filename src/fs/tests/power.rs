@@ -1,6 +1,7 @@
 //! Power is lost at any point, and with it any part of what was not synced. The next mount finds what
 //! was, whatever else it finds authenticates, and the mount after it finds the same.
 
+use crate::fs::Writer;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -114,7 +115,9 @@ impl Stage {
 
     pub(super) fn write(&mut self, file: usize, offset: usize, data: &[u8]) {
         self.change(file, |fs, handle, content| {
-            let _set_ids = fs.write(handle, offset as u64, data, None).unwrap();
+            let _set_ids = fs
+                .write(handle, offset as u64, data, Writer::Cache)
+                .unwrap();
             content.resize(content.len().max(offset + data.len()), 0);
             content[offset..offset + data.len()].copy_from_slice(data);
         });

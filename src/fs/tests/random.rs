@@ -1,5 +1,6 @@
 //! Random sequences of operations on the filesystem and on the model, which must agree.
 
+use crate::fs::Writer;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
@@ -106,7 +107,7 @@ impl Pair<'_> {
                 let data: Vec<u8> = (0..len)
                     .map(|at| byte.wrapping_add((at / 7) as u8))
                     .collect();
-                let written = self.fs.write(handle, offset as u64, &data, None);
+                let written = self.fs.write(handle, offset as u64, &data, Writer::Cache);
                 let _set_ids = succeeds("write", written)?;
                 if !data.is_empty() {
                     let content = self.model.content(id);

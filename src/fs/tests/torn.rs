@@ -1,5 +1,6 @@
 //! What one torn write, one failed sync, one denied operation leaves.
 
+use crate::fs::Writer;
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -128,7 +129,9 @@ fn a_sync_that_failed_is_not_followed_by_one_that_succeeds() {
     let volume = world.volume("volume");
     let fs = volume.mount();
     let (attr, handle) = fs.create(CALLER, Ino::ROOT, b"file", 0o600, 0).unwrap();
-    let _set_ids = fs.write(handle, 0, b"perhaps on disk", None).unwrap();
+    let _set_ids = fs
+        .write(handle, 0, b"perhaps on disk", Writer::Cache)
+        .unwrap();
     let failing = Rc::new(RefCell::new(FailedSync(false)));
     assert!(watch(failing, || fs.fsync(handle)).is_err());
     assert_eq!(errno(&fs.fsync(handle).unwrap_err()), Errno::IO);
@@ -156,7 +159,7 @@ fn a_denied_symlink_writes_nothing() {
     let volume = world.volume("volume");
     let fs = volume.mount();
     volume.deny("kmsfs:Create");
-    fs.tick();
+    fs.review_policy();
     let made = Rc::new(RefCell::new(Made::default()));
     let denied = watch(made.clone(), || {
         fs.symlink(CALLER, Ino::ROOT, b"link", &[b'x'; 4000])
@@ -172,9 +175,9 @@ fn only_the_time_of_a_write_is_set_without_asking() {
     let volume = world.volume("volume");
     let fs = volume.mount();
     let (attr, handle) = fs.create(CALLER, Ino::ROOT, b"file", 0o600, 0).unwrap();
-    let _set_ids = fs.write(handle, 0, b"text", None).unwrap();
+    let _set_ids = fs.write(handle, 0, b"text", Writer::Cache).unwrap();
     volume.deny("kmsfs:SetAttr");
-    fs.tick();
+    fs.review_policy();
     let now = jiff::Timestamp::now().as_second();
     let set = |modified, changed| {
         let change = Change {

@@ -233,7 +233,9 @@ pub(super) fn errno(error: &FsError) -> Errno {
         FsError::OnceRecorded { error, .. } => errno(error),
         FsError::Backing(error) => Errno::from_io_error(error).unwrap_or(Errno::IO),
         FsError::Errno(errno) => *errno,
-        FsError::Denied | FsError::Key(KeyringError::Refused(_)) => Errno::ACCESS,
+        FsError::Denied | FsError::Revoked | FsError::Key(KeyringError::Refused(_)) => {
+            Errno::ACCESS
+        }
         FsError::TooLarge(_) => Errno::FBIG,
         FsError::Name(_) => Errno::NAMETOOLONG,
         FsError::Xattr(_) => Errno::RANGE,

@@ -56,8 +56,9 @@ use super::{
     home::{AUDIT, Inner, STORE},
     identities::{AccessKey, User},
     key::Key,
+    leases::Leases,
     name::{AliasName, KeyName, Place},
-    service::with_operations,
+    service::{may_revoke, with_operations},
     signer::Signer,
     state::{Policies, State, Write},
     store::{Sqlite, Store, StoreError},
@@ -72,6 +73,8 @@ use crate::{
 const LOG: &str = "kms";
 /// The longest name of another log, in bytes.
 const MAX_LOG_NAME: usize = 128;
+/// The longest name of a mount, in bytes: a UUID.
+const MAX_MOUNT_NAME: usize = 36;
 /// Waiting heads of volumes' logs get a checkpoint of their own after this long, when the key
 /// service itself has nothing to log.
 const ANCHOR_EVERY: Duration = Duration::from_secs(10);
@@ -101,6 +104,7 @@ pub(super) struct Embedded {
     signer: Arc<Signer>,
     log: Log,
     last_anchored: Mutex<Instant>,
+    leases: Leases,
 }
 
 impl Embedded {
@@ -150,6 +154,7 @@ impl Embedded {
             signer,
             log,
             last_anchored: Mutex::new(Instant::now()),
+            leases: Leases::default(),
         })
     }
 
@@ -171,12 +176,15 @@ impl Embedded {
         };
         // Dropping `done` without its commit, as on failure here, undoes the change.
         let event_id = self.record(&trail, None)?;
-        if let Some(change) = done.change
-            && let Err(error) = change.commit()
-        {
-            // The log already says that it happened, so it has to say that it did not.
-            self.record(&trail, Some(&error))?;
-            return Err(error);
+        if let Some(change) = done.change {
+            let epoch = change.commit().or_else(|error| {
+                // The log already says that it happened, so it has to say that it did not.
+                self.record(&trail, Some(&error))?;
+                Err(error)
+            })?;
+            if may_revoke(name) {
+                self.leases.wait_for(epoch);
+            }
         }
         trail.note_uses(self.now(), &event_id);
         Ok(done.response)
@@ -423,14 +431,15 @@ impl<'a> Change<'a> {
             .map(|()| change)
     }
 
-    fn commit(mut self) -> Result<(), KmsError> {
+    /// Answers with the new epoch.
+    fn commit(mut self) -> Result<u64, KmsError> {
         let epoch = self.store.commit().map_err(|error| store_failed(&error))?;
         let mut state = self.service.state.write();
         state.epoch = epoch;
         for write in self.writes.drain(..) {
             state.apply(write);
         }
-        Ok(())
+        Ok(epoch)
     }
 }
 
@@ -464,6 +473,15 @@ macro_rules! run_operations {
 
             fn epoch(&self) -> Result<u64, KmsError> {
                 Ok(self.state.read().epoch)
+            }
+
+            fn follow(&self, mount: &str, enforced: Option<u64>) -> Result<u64, KmsError> {
+                if mount.len() > MAX_MOUNT_NAME {
+                    return Err(KmsError::Validation(format!("{mount:?} names no mount")));
+                }
+                let epoch = self.state.read().epoch;
+                self.leases.note(mount, enforced, epoch);
+                Ok(epoch)
             }
 
             fn audit_anchor(&self, log: &str, seq: u64, hash: &[u8; 32])

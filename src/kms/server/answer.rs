@@ -27,7 +27,7 @@ use super::{
     respond::{HttpResponse, Refusal, RequestId, ResponseBody, of_operation, plain, write},
     room::Room,
 };
-use crate::kms::{KmsError, embedded::Embedded};
+use crate::kms::KmsError;
 
 const JSON: &str = "application/json";
 
@@ -153,10 +153,8 @@ async fn work(
     if let Operation::Aws(_) = operation {
         shared.check_served(&admitted.caller)?;
     }
-    if let (Operation::Aws(name), Some(service)) = (operation, service)
-        && is_brief(name)
-    {
-        return Ok(brief(service, name, &admitted, &body)?);
+    if is_brief(operation) {
+        return brief(shared, operation, &admitted, &body);
     }
     let shared = Arc::clone(shared);
     let done = task::spawn_blocking(move || shared.perform(operation, &admitted, &body)).await;
@@ -164,33 +162,38 @@ async fn work(
 }
 
 /// Whether an operation is done in less time than it takes to hand it to another thread. What writes
-/// to the store, and so waits for the disk, is not.
-fn is_brief(operation: &str) -> bool {
-    matches!(
-        operation,
-        "Decrypt"
-            | "Encrypt"
-            | "ReEncrypt"
-            | "GenerateDataKey"
-            | "GenerateDataKeyWithoutPlaintext"
-            | "GenerateRandom"
-            | "GenerateMac"
-            | "VerifyMac"
-            | "DescribeKey"
-    )
+/// to the store, and so waits for the disk, is not. What mounts tell of themselves must be: changes
+/// wait for it on the other threads.
+fn is_brief(operation: Operation) -> bool {
+    match operation {
+        Operation::Aws(name) => matches!(
+            name,
+            "Decrypt"
+                | "Encrypt"
+                | "ReEncrypt"
+                | "GenerateDataKey"
+                | "GenerateDataKeyWithoutPlaintext"
+                | "GenerateRandom"
+                | "GenerateMac"
+                | "VerifyMac"
+                | "DescribeKey"
+        ),
+        Operation::Epoch => true,
+        Operation::AuditAnchor | Operation::Administration(_) | Operation::Unseal => false,
+    }
 }
 
 fn brief(
-    service: &Embedded,
-    operation: &'static str,
+    shared: &Shared,
+    operation: Operation,
     admitted: &Admitted,
     body: &[u8],
-) -> Result<ResponseBody, KmsError> {
-    let call = || super::dispatch::aws(service, operation, &admitted.caller, body);
+) -> Result<ResponseBody, Refusal> {
+    let call = || shared.perform(operation, admitted, body);
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<&str>().copied();
         let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(panicked(&said.unwrap_or("a panic")))
+        Err(panicked(&said.unwrap_or("a panic")).into())
     })
 }
 

@@ -15,7 +15,10 @@ use crate::kms::{
     api::{self, Empty, names::VIOLATION},
     embedded::Embedded,
     service::with_operations,
-    wire::{AWS, AuditAnchorRequest, AuditAnchorResponse, EpochResponse, OURS, UnsealRequest},
+    wire::{
+        AWS, AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse, OURS,
+        UnsealRequest,
+    },
 };
 
 /// What a request asks for, by its target.
@@ -82,9 +85,7 @@ impl Shared {
         };
         match operation {
             Operation::Aws(name) => Ok(aws(service, name, &admitted.caller, body)?),
-            Operation::Epoch => Ok(write(&EpochResponse {
-                epoch: service.epoch()?,
-            })),
+            Operation::Epoch => Ok(epoch(service, admitted, body)?),
             Operation::AuditAnchor if admitted.rights >= Rights::Owner => {
                 let AuditAnchorRequest { head } = read(body)?;
                 let anchored = service.audit_anchor(&head.log, head.seq, &head.hash)?;
@@ -108,6 +109,21 @@ impl Shared {
             Operation::Unseal => unreachable!("answered above"),
         }
     }
+}
+
+/// Tells the epoch; takes note of the mount that asks, if it may speak for users, since changes wait
+/// for it.
+pub(super) fn epoch(
+    service: &Embedded,
+    admitted: &Admitted,
+    body: &[u8],
+) -> Result<ResponseBody, KmsError> {
+    let EpochRequest { mount, enforced } = read(body)?;
+    let epoch = match mount {
+        Some(mount) if admitted.rights >= Rights::Mount => service.follow(&mount, enforced)?,
+        _ => service.epoch()?,
+    };
+    Ok(write(&EpochResponse { epoch }))
 }
 
 macro_rules! dispatch_operations {

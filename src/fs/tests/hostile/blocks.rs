@@ -1,6 +1,7 @@
 //! Blocks: every bit, other places, other files, nothing at all.
 
 use crate::fs::OpenFlags;
+use crate::fs::Writer;
 
 use super::super::world::{CALLER, World};
 use super::{Attacked, BLOCK, HEADER, SEALED, bytes, exchange, mend, newest, overwrite, pattern};
@@ -55,12 +56,12 @@ fn a_damaged_block_costs_no_other_block_and_can_be_written_over() {
     // A part of it would be made up with what is not known.
     let part = attacked
         .fs
-        .write(handle, 2 * BLOCK as u64 + 5, b"part", None);
+        .write(handle, 2 * BLOCK as u64 + 5, b"part", Writer::Cache);
     attacked.fails("writing a part", part);
     let offset = 2 * BLOCK as u64;
     let _ = attacked
         .fs
-        .write(handle, offset, &[9; BLOCK], None)
+        .write(handle, offset, &[9; BLOCK], Writer::Cache)
         .unwrap();
     attacked.fs.read(handle, offset, BLOCK, &mut read).unwrap();
     assert!(read == [9; BLOCK]);

@@ -1,5 +1,6 @@
 //! Headers: every bit, both copies, those of other files.
 
+use crate::fs::Writer;
 use std::path::Path;
 
 use crate::format::{COPY_LEN, seal_anew};
@@ -92,7 +93,10 @@ fn no_flipped_bit_of_either_copy_changes_what_is_read() {
     let flags = crate::fs::OpenFlags::READ | crate::fs::OpenFlags::WRITE;
     let handle = attacked.fs.open(CALLER, file.ino, flags).unwrap().handle;
     attacked.fs.fsync(handle).unwrap();
-    let _ = attacked.fs.write(handle, 100, &pattern(60), None).unwrap();
+    let _ = attacked
+        .fs
+        .write(handle, 100, &pattern(60), Writer::Cache)
+        .unwrap();
     attacked.fs.close(handle).unwrap();
     let content = [pattern(100), pattern(60)].concat();
 

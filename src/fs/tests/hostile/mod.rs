@@ -9,6 +9,7 @@ mod random;
 mod unclean;
 mod undetected;
 
+use crate::fs::Writer;
 use std::cell::Cell;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -86,7 +87,7 @@ impl<'v> Attacked<'v> {
         let (attr, handle) = made.unwrap();
         for (number, part) in content.chunks(1 << 20).enumerate() {
             let offset = (number << 20) as u64;
-            let _ = self.fs.write(handle, offset, part, None).unwrap();
+            let _ = self.fs.write(handle, offset, part, Writer::Cache).unwrap();
         }
         self.fs.close(handle).unwrap();
         self.fs.forget(attr.ino, 1);

@@ -1,6 +1,7 @@
 //! What is left of a damaged file: it can be removed, emptied and replaced. And nodes that another
 //! takes the place of.
 
+use crate::fs::Writer;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -46,7 +47,7 @@ fn a_damaged_file_can_be_removed_emptied_cut_and_replaced() {
         let ino = attacked.find("emptied").unwrap().ino;
         let flags = OpenFlags::WRITE | OpenFlags::TRUNCATE;
         let handle = fs.open(CALLER, ino, flags).unwrap().handle;
-        let _ = fs.write(handle, 0, b"again", None).unwrap();
+        let _ = fs.write(handle, 0, b"again", Writer::Cache).unwrap();
         fs.close(handle).unwrap();
         assert_eq!(attacked.read("emptied").unwrap(), b"again", "{what}");
 

@@ -1,6 +1,7 @@
 //! What is not detected, as the design and `docs/threat-model.md` say. These tests show it, so that the
 //! documents stay true; `kmsfs fsck` and `kmsfs audit report` find the third.
 
+use crate::fs::Writer;
 use std::fs;
 use std::num::NonZeroUsize;
 
@@ -27,7 +28,7 @@ fn an_older_version_of_a_block_is_read_as_if_nothing_had_happened() {
         .handle;
     let _ = attacked
         .fs
-        .write(handle, BLOCK as u64, &[9; BLOCK], None)
+        .write(handle, BLOCK as u64, &[9; BLOCK], Writer::Cache)
         .unwrap();
     attacked.fs.close(handle).unwrap();
     assert!(attacked.read("f").unwrap() != pattern(3 * BLOCK));
@@ -63,7 +64,7 @@ fn a_hole_in_a_file_with_holes_is_read_as_zeros() {
         .handle;
     let _ = attacked
         .fs
-        .write(handle, 10 * BLOCK as u64, &[9; BLOCK], None)
+        .write(handle, 10 * BLOCK as u64, &[9; BLOCK], Writer::Cache)
         .unwrap();
     attacked.fs.close(handle).unwrap();
     overwrite(
@@ -96,7 +97,10 @@ fn a_whole_file_put_back_is_read_and_found_by_a_check() {
         .open(CALLER, ino, OpenFlags::WRITE)
         .unwrap()
         .handle;
-    let _ = attacked.fs.write(handle, 0, b"paid all", None).unwrap();
+    let _ = attacked
+        .fs
+        .write(handle, 0, b"paid all", Writer::Cache)
+        .unwrap();
     attacked.fs.close(handle).unwrap();
     attacked.fs.unmount().unwrap();
     fs::write(&path, old).unwrap();
