@@ -45,6 +45,7 @@ fn main() {
     header(&mut criterion);
     decision(&mut criterion);
     record(&mut criterion);
+    verify(&mut criterion);
     key_service(&mut criterion);
     mount(&mut criterion);
     criterion.final_summary();
@@ -193,6 +194,42 @@ fn record(criterion: &mut Criterion) {
     });
     group.finish();
     log.close().unwrap();
+}
+
+/// A log of several segments, the closed ones compressed, judged as `kmsfs audit verify` does.
+fn verify(criterion: &mut Criterion) {
+    const RECORDS: u64 = 400_000;
+    let directory = workplace();
+    let signer = Arc::new(Signer(Ed25519KeyPair::generate().unwrap()));
+    let key = signer.public_key();
+    let durability = audit::Durability::Balanced;
+    let log = Log::open(directory.path(), "volume-bench", durability, signer).unwrap();
+    let origin = Origin {
+        source: audit::Source::Kmsfs,
+        region: "us-east-1".into(),
+        account: "000000000000".into(),
+    };
+    for number in 0..RECORDS {
+        let who = Identity::user("arn:aws:iam::000000000000:user/ann").ids(Some(1000), Some(100));
+        let path = format!("home/ann/notes-{number}.txt");
+        let event = Event::new(&origin, "Open", who)
+            .path(path.as_bytes())
+            .file_id("242b7d995a89aad1440cc1e47c538987")
+            .allowed(vec!["tree:OwnerOnly".to_owned()])
+            .shared_id("8dbfd5f6-3972-4881-9445-b209931e9f14");
+        log.record(event).unwrap();
+    }
+    log.close().unwrap();
+    let mut group = criterion.benchmark_group("audit");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(RECORDS));
+    group.bench_function("verify", |bencher| {
+        bencher.iter(|| {
+            let report = audit::verify(directory.path(), Some(&key)).unwrap();
+            assert_eq!(report.exit_code(), 0, "{report}");
+        });
+    });
+    group.finish();
 }
 
 /// The embedded key service: each operation with its record in the audit log, which is written but

@@ -17,7 +17,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::json::hex;
+use super::json::{hex, unhex};
 
 /// The longest line, in bytes without its newline: more is refused when written and is no record
 /// when read.
@@ -89,6 +89,8 @@ pub enum Broken {
     Prev,
     /// The line's content is not what was hashed.
     Hash,
+    /// The line cannot be had: what was compressed is not what was written.
+    Compressed,
 }
 
 impl fmt::Display for Broken {
@@ -106,6 +108,9 @@ impl fmt::Display for Broken {
             Self::Hash => {
                 out.write_str("the record's content does not match its hash: it was edited")
             }
+            Self::Compressed => out.write_str(
+                "the rest of the segment cannot be decompressed: the file was changed or cut",
+            ),
         }
     }
 }
@@ -143,6 +148,14 @@ impl<'a> Sealed<'a> {
             prev,
             hash,
             hashed: &line[..line.len() - UNHASHED],
+        })
+    }
+
+    /// What the record says of the one before it.
+    pub(super) fn before(&self) -> Option<Link> {
+        Some(Link {
+            seq: self.seq.checked_sub(1)?,
+            hash: unhex(self.prev)?,
         })
     }
 

@@ -11,6 +11,7 @@ use super::checkpoint::Checkpoint;
 use super::identity::{Identity, IdentityKind, Process, account_of};
 use super::json;
 use super::recover::Recovery;
+use super::rotate::Removed;
 use super::value::Value;
 
 /// Which service the event happened in.
@@ -132,11 +133,24 @@ enum Category {
     Data,
 }
 
+/// The version of the schema of records.
+pub(super) const FORMAT: u32 = 1;
+
 /// What the log says about itself.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(super) enum Details<'a> {
-    Created { log: &'a str, format: u32 },
+    Created {
+        log: &'a str,
+        format: u32,
+    },
+    Continued {
+        log: &'a str,
+        format: u32,
+        /// The name of the closed segment before.
+        previous: String,
+    },
+    Removed(Removed),
     Checkpoint(Checkpoint),
     Recovered(Recovery),
 }

@@ -1,15 +1,21 @@
 //! What vouches for a log: its signed head, its signed checkpoints, other logs' checkpoints.
 
-use std::fs::File;
-use std::io;
 use std::path::Path;
 
 use super::chain::Link;
 use super::checkpoint::{Checkpoint, Head, is_signed};
 use super::files::Files;
 use super::head::SignedHead;
-use super::lines::Lines;
+use super::segments::Segment;
 use super::{AuditError, io_error};
+
+/// A line of a log: its segment, by the number of its first record, and its number in it, from 1.
+/// Places are ordered as the lines are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) segment: u64,
+    pub(super) line: u64,
+}
 
 /// Somebody's word that a log has a record.
 pub(super) struct Claim {
@@ -23,7 +29,7 @@ pub(super) enum By {
     /// A signed checkpoint of the log itself.
     Checkpoint,
     /// A checkpoint of another log.
-    Other { log: String, line: u64 },
+    Other { log: String, at: Place },
 }
 
 impl Claim {
@@ -35,7 +41,9 @@ impl Claim {
         match &self.by {
             By::Head => "the signed head".to_owned(),
             By::Checkpoint => "a signed checkpoint".to_owned(),
-            By::Other { log, line } => format!("line {line} of the log {log}"),
+            By::Other { log, at } => {
+                format!("record {} of the log {log}", at.segment + at.line - 1)
+            }
         }
     }
 }
@@ -48,8 +56,13 @@ pub(super) struct Evidence {
     /// The record its head vouches for.
     pub(super) head: Option<u64>,
     pub(super) bad_head: Option<String>,
-    /// The first checkpoint that nobody signed, by line.
-    pub(super) bad_checkpoint: Option<(u64, String)>,
+    /// The first checkpoint that nobody signed.
+    pub(super) bad_checkpoint: Option<(Place, String)>,
+}
+
+/// The checkpoints of one segment.
+pub(super) struct Found {
+    checkpoints: Vec<(Place, Result<Checkpoint, String>)>,
 }
 
 impl Evidence {
@@ -78,35 +91,11 @@ impl Evidence {
         Ok(evidence)
     }
 
-    /// The log's lines; `None` if it is gone.
-    pub(super) fn open(&self) -> Result<Option<Lines>, AuditError> {
-        let opened = match File::open(&self.files.log) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            opened => opened.and_then(|file| Lines::from(file, 0)),
-        };
-        opened.map(Some).map_err(io_error("read", &self.files.log))
-    }
-
-    /// First pass: takes the log's own checkpoints as evidence and returns what they say of others.
-    pub(super) fn gather_checkpoints(
-        &mut self,
-        key: Option<&[u8; 32]>,
-    ) -> Result<Vec<(Claim, String)>, AuditError> {
+    /// Takes a segment's checkpoints as evidence and returns what they say of other logs.
+    pub(super) fn take(&mut self, found: Found) -> Vec<(Claim, String)> {
         let mut others = Vec::new();
-        let Some(mut lines) = self.open()? else {
-            return Ok(others);
-        };
-        let mut number = 0;
-        while let Some(line) = lines.next().map_err(io_error("read", &self.files.log))? {
-            // A checkpoint that is just being written vouches for nothing yet.
-            if !line.ended {
-                break;
-            }
-            number += 1;
-            let Some(read) = Checkpoint::read(line.bytes) else {
-                continue;
-            };
-            match self.check(read, key) {
+        for (at, checkpoint) in found.checkpoints {
+            match checkpoint {
                 Ok(checkpoint) => {
                     self.checkpoints += 1;
                     self.claims.push(Claim {
@@ -114,54 +103,71 @@ impl Evidence {
                         by: By::Checkpoint,
                     });
                     for Head { log, seq, hash } in checkpoint.anchors {
+                        let link = Link { seq, hash };
                         let by = By::Other {
                             log: self.files.name.clone(),
-                            line: number,
+                            at,
                         };
-                        others.push((
-                            Claim {
-                                link: Link { seq, hash },
-                                by,
-                            },
-                            log,
-                        ));
+                        others.push((Claim { link, by }, log));
                     }
                 }
                 Err(reason) => {
-                    self.bad_checkpoint.get_or_insert((number, reason));
+                    self.bad_checkpoint.get_or_insert((at, reason));
                 }
             }
         }
-        Ok(others)
+        others
     }
+}
 
-    fn check(
-        &self,
-        read: Result<Checkpoint, serde_json::Error>,
-        key: Option<&[u8; 32]>,
-    ) -> Result<Checkpoint, String> {
-        let checkpoint = read.map_err(|error| format!("the checkpoint cannot be read: {error}"))?;
-        let signed = |key| {
-            is_signed(
-                key,
-                &self.files.name,
-                checkpoint.link(),
-                &checkpoint.signature,
-            )
+/// First pass over a segment of the log called `log`: its checkpoints.
+pub(super) fn checkpoints(
+    log: &str,
+    segment: &Segment,
+    key: Option<&[u8; 32]>,
+) -> Result<Found, AuditError> {
+    let mut checkpoints = Vec::new();
+    let mut lines = segment.lines(0)?;
+    let failed = || io_error("read", &segment.file);
+    let mut number = 0;
+    loop {
+        let line = match lines.next() {
+            // The second pass says so.
+            Err(error) if segment.is_corrupt(&error) => break,
+            line => line.map_err(failed())?,
         };
-        if !key.is_none_or(signed) {
-            return Err("the checkpoint is not signed by this home's key".to_owned());
+        // A checkpoint that is just being written vouches for nothing yet.
+        let Some(line) = line.filter(|line| line.ended) else {
+            break;
+        };
+        number += 1;
+        if let Some(read) = Checkpoint::read(line.bytes) {
+            let at = Place {
+                segment: segment.first,
+                line: number,
+            };
+            checkpoints.push((at, check(log, read, key)));
         }
-        if let Some(head) = checkpoint
-            .anchors
-            .iter()
-            .find(|head| Files::new(Path::new(""), &head.log).is_err())
-        {
-            return Err(format!(
-                "the checkpoint speaks of {:?}, which no log is called",
-                head.log
-            ));
-        }
-        Ok(checkpoint)
     }
+    Ok(Found { checkpoints })
+}
+
+fn check(
+    log: &str,
+    read: Result<Checkpoint, serde_json::Error>,
+    key: Option<&[u8; 32]>,
+) -> Result<Checkpoint, String> {
+    let checkpoint = read.map_err(|error| format!("the checkpoint cannot be read: {error}"))?;
+    let signed = |key| is_signed(key, log, checkpoint.link(), &checkpoint.signature);
+    if !key.is_none_or(signed) {
+        return Err("the checkpoint is not signed by this home's key".to_owned());
+    }
+    let mut heads = checkpoint.anchors.iter();
+    if let Some(head) = heads.find(|head| Files::new(Path::new(""), &head.log).is_err()) {
+        return Err(format!(
+            "the checkpoint speaks of {:?}, which no log is called",
+            head.log
+        ));
+    }
+    Ok(checkpoint)
 }

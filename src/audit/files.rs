@@ -8,14 +8,17 @@ use super::{AuditError, io_error};
 
 const LOG: &str = "jsonl";
 const HEAD: &str = "head";
+const CLOSED: &str = "closed";
 
 /// Where one log keeps its files. A value of this type has a name that is safe in a path.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     pub(super) name: String,
     pub(super) directory: PathBuf,
-    /// The records, one per line.
+    /// The records, one per line: the segment that is written.
     pub(super) log: PathBuf,
+    /// The directory of closed segments.
+    pub(super) closed: PathBuf,
     /// The signed head.
     pub(super) head: PathBuf,
     /// Unfinished lines found after a crash, kept as evidence.
@@ -33,6 +36,7 @@ impl Files {
             name: name.to_owned(),
             directory: directory.to_path_buf(),
             log: file(LOG),
+            closed: file(CLOSED),
             head: file(HEAD),
             torn: file("torn"),
         })
@@ -47,14 +51,14 @@ impl Files {
         }
     }
 
-    /// The logs of `directory` by name: those with records, a head, or both.
+    /// The logs of `directory` by name: those with a file of records, a head, or closed segments.
     pub(super) fn list(directory: &Path) -> Result<Vec<Self>, AuditError> {
         let failed = || io_error("list", directory);
         let mut names = BTreeSet::new();
         for entry in std::fs::read_dir(directory).map_err(failed())? {
             let file = PathBuf::from(entry.map_err(failed())?.file_name());
             let extension = file.extension().and_then(|extension| extension.to_str());
-            if let (Some(LOG | HEAD), Some(name)) = (extension, file.file_stem()) {
+            if let (Some(LOG | HEAD | CLOSED), Some(name)) = (extension, file.file_stem()) {
                 names.extend(name.to_str().map(str::to_owned));
             }
         }

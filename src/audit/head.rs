@@ -10,6 +10,7 @@ use super::chain::Link;
 use super::checkpoint::{Head, is_signed};
 use super::files::Files;
 use super::json::as_base64;
+use super::writer::Tail;
 
 /// A head as read, its signature not yet checked.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,8 +18,11 @@ pub(super) struct SignedHead {
     format: u32,
     #[serde(flatten)]
     head: Head,
-    /// Where the record ends in the log, in bytes, so that opening need not read the whole log. Not
-    /// signed: the line that ends there has the signed hash, or the head is no good.
+    /// The first record of the segment that the record is in.
+    #[serde(default = "one")]
+    first: u64,
+    /// Where the record ends in that segment, in bytes, so that opening need not read it whole. Neither
+    /// is signed: the line that ends there has the signed hash, or the head is no good.
     end: u64,
     #[serde(with = "as_base64")]
     signature: Vec<u8>,
@@ -28,13 +32,20 @@ pub(super) struct SignedHead {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Vouched {
     pub(super) link: Link,
+    pub(super) first: u64,
     pub(super) end: u64,
+}
+
+/// Heads that were written before logs had segments.
+fn one() -> u64 {
+    1
 }
 
 const FORMAT: u32 = 1;
 
 impl SignedHead {
-    pub(super) fn new(log: &str, link: Link, end: u64, signature: Vec<u8>) -> Self {
+    pub(super) fn new(log: &str, tail: Tail, signature: Vec<u8>) -> Self {
+        let Tail { link, first, end } = tail;
         let head = Head {
             log: log.to_owned(),
             seq: link.seq,
@@ -43,6 +54,7 @@ impl SignedHead {
         Self {
             format: FORMAT,
             head,
+            first,
             end,
             signature,
         }
@@ -86,6 +98,7 @@ impl SignedHead {
         }
         Ok(Vouched {
             link,
+            first: self.first,
             end: self.end,
         })
     }

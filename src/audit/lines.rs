@@ -19,7 +19,7 @@ pub(super) struct Line<'a> {
 
 /// Reads lines from a place in a file to its end.
 pub(super) struct Lines {
-    file: File,
+    source: Box<dyn Read + Send>,
     /// What was read: `buffer[from..to]` has not been given out yet.
     buffer: Vec<u8>,
     from: usize,
@@ -34,14 +34,41 @@ impl Lines {
     /// From byte `offset`, which begins a line.
     pub(super) fn from(mut file: File, offset: u64) -> io::Result<Self> {
         file.seek(SeekFrom::Start(offset))?;
-        let buffer = vec![0; Self::BUFFER];
-        Ok(Self {
-            file,
-            buffer,
+        Ok(Self::at(file, offset))
+    }
+
+    /// From byte `offset` of what `source` gives, which begins a line.
+    pub(super) fn from_compressed(
+        mut source: impl Read + Send + 'static,
+        offset: u64,
+    ) -> io::Result<Self> {
+        io::copy(&mut source.by_ref().take(offset), &mut io::sink())?;
+        Ok(Self::at(source, offset))
+    }
+
+    fn at(source: impl Read + Send + 'static, offset: u64) -> Self {
+        Self {
+            source: Box::new(source),
+            buffer: vec![0; Self::BUFFER],
             from: 0,
             to: 0,
             offset,
-        })
+        }
+    }
+
+    /// Whether there is another finished line.
+    pub(super) fn peek(&mut self) -> io::Result<bool> {
+        let mut searched = 0;
+        loop {
+            let held = &self.buffer[self.from..self.to];
+            if memchr::memchr(b'\n', &held[searched..]).is_some() {
+                return Ok(true);
+            }
+            searched = held.len();
+            if searched > MAX_LINE || self.fill()? == 0 {
+                return Ok(false);
+            }
+        }
     }
 
     /// The next line, or `None` at the end of the file.
@@ -79,7 +106,7 @@ impl Lines {
         if self.to == self.buffer.len() {
             self.buffer.resize(2 * self.to, 0);
         }
-        let read = self.file.read(&mut self.buffer[self.to..])?;
+        let read = self.source.read(&mut self.buffer[self.to..])?;
         self.to += read;
         Ok(read)
     }

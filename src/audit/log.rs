@@ -14,10 +14,13 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::chain::{Link, MAX_LINE, Unsealed};
 use super::checkpoint::{Anchor, Checkpoint, Head};
-use super::event::{Details, Event};
+use super::event::{Details, Event, FORMAT};
 use super::files::Files;
 use super::head::SignedHead;
+use super::record::time_of;
 use super::recover::{Found, find_end};
+use super::segments::{first_line, is_same};
+use super::settings::Settings;
 use super::writer::{Tail, Writer};
 use super::{AuditError, io_error};
 
@@ -60,20 +63,22 @@ pub struct Log {
 }
 
 /// Lock order: `publisher`, `synced`, `writer`.
-struct Shared {
-    files: Files,
-    file: File,
+pub(super) struct Shared {
+    pub(super) files: Files,
+    pub(super) settings: Settings,
     durability: Durability,
     anchor: Arc<dyn Anchor>,
-    writer: Mutex<Writer>,
+    pub(super) writer: Mutex<Writer>,
     /// Wakes the log's thread; goes with `writer`.
     wake: Condvar,
     /// The last record known to be on disk. Held during a sync, so that whoever waits for it finds
     /// the work done.
-    synced: Mutex<Tail>,
+    pub(super) synced: Mutex<Tail>,
     /// Heads of other logs that the next checkpoint carries. Held while a head is signed and
     /// written, so that an older one never replaces a newer one.
-    publisher: Mutex<BTreeMap<String, Head>>,
+    pub(super) publisher: Mutex<BTreeMap<String, Head>>,
+    /// Compresses and removes closed segments, while there are any.
+    archivist: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Log {
@@ -90,23 +95,13 @@ impl Log {
         anchor: Arc<dyn Anchor>,
     ) -> Result<Self, AuditError> {
         let files = Files::new(directory, name)?;
-        let mut options = OpenOptions::new();
-        options.read(true).append(true).create(true).mode(0o600);
-        options.custom_flags(libc::O_NOFOLLOW);
-        let file = options
-            .open(&files.log)
-            .map_err(io_error("open", &files.log))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => AuditError::Busy {
-                file: files.log.clone(),
-            },
-            error => io_error("lock", &files.log)(error.into()),
-        })?;
+        let settings = Settings::read(directory)?;
+        let file = open_locked(&files)?;
         let (tail, first) = match find_end(&files, &file, &anchor.public_key())? {
             Found::New(tail) => {
                 let details = Details::Created {
                     log: name,
-                    format: 1,
+                    format: FORMAT,
                 };
                 (
                     tail,
@@ -122,7 +117,12 @@ impl Log {
                 )
             }
         };
-        let shared = Arc::new(Shared::new(files, file, durability, anchor, tail));
+        let begun = first_line(file.try_clone().map_err(io_error("read", &files.log))?)
+            .map_err(io_error("read", &files.log))?
+            .and_then(|line| time_of(&line))
+            .unwrap_or_else(Timestamp::now);
+        let writer = Writer::new(files.source(), file, begun, tail);
+        let shared = Arc::new(Shared::new(files, settings, durability, anchor, writer));
         if let Some(event) = first {
             shared.record(event)?;
             shared.publish_head()?;
@@ -131,6 +131,7 @@ impl Log {
             let sync = File::open(directory).and_then(|opened| opened.sync_all());
             sync.map_err(io_error("sync", directory))?;
         }
+        shared.start_tidying()?;
         let thread = std::thread::Builder::new().name("audit".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || shared.keep_up()
@@ -205,14 +206,23 @@ impl Log {
         self.finish()
     }
 
+    /// Closes the segment that is written, and sees to the closed ones.
+    #[cfg(test)]
+    pub(super) fn rotate(&self) -> Result<(), AuditError> {
+        self.shared.rotate()?;
+        self.shared.tidy()
+    }
+
     fn finish(&mut self) -> Result<(), AuditError> {
         let Some(thread) = self.thread.take() else {
             return Ok(());
         };
         self.shared.writer.lock().closing = true;
         self.shared.wake.notify_all();
-        // The thread neither panics nor returns anything.
+        // The threads neither panic nor return anything.
         let _ = thread.join();
+        let archivist = self.shared.archivist.lock().take();
+        archivist.map(JoinHandle::join);
         let pending = self.shared.writer.lock().checkpoint_due.is_some();
         if pending {
             self.shared.checkpoint()
@@ -230,28 +240,68 @@ impl Drop for Log {
     }
 }
 
+/// Opens the segment that is written, locked, and makes it if there is none.
+fn open_locked(files: &Files) -> Result<File, AuditError> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options.custom_flags(libc::O_NOFOLLOW);
+    loop {
+        let file = options
+            .open(&files.log)
+            .map_err(io_error("open", &files.log))?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            rustix::io::Errno::WOULDBLOCK => AuditError::Busy {
+                file: files.log.clone(),
+            },
+            error => io_error("lock", &files.log)(error.into()),
+        })?;
+        // Its writer may have closed the segment, and ended, between the two.
+        if is_same(&file, &files.log).map_err(io_error("examine", &files.log))? {
+            return Ok(file);
+        }
+    }
+}
+
 impl Shared {
     fn new(
         files: Files,
-        file: File,
+        settings: Settings,
         durability: Durability,
         anchor: Arc<dyn Anchor>,
-        tail: Tail,
+        writer: Writer,
     ) -> Self {
-        let source = files.source();
         Self {
             files,
-            file,
+            settings,
             durability,
             anchor,
-            writer: Mutex::new(Writer::new(source, tail)),
+            synced: Mutex::new(writer.tail),
+            writer: Mutex::new(writer),
             wake: Condvar::new(),
-            synced: Mutex::new(tail),
             publisher: Mutex::default(),
+            archivist: Mutex::default(),
         }
     }
 
-    fn record(&self, event: Event<'_>) -> Result<Recorded, AuditError> {
+    /// Starts a thread that sees to closed segments, if there are any and none is at it.
+    fn start_tidying(self: &Arc<Self>) -> Result<(), AuditError> {
+        let mut archivist = self.archivist.lock();
+        if !self.files.closed.exists() || archivist.as_ref().is_some_and(|one| !one.is_finished()) {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let tidy = move || {
+            if let Err(error) = shared.tidy() {
+                tracing::error!(%error, "closed segments of an audit log are left as they are");
+            }
+        };
+        let thread = std::thread::Builder::new().name("audit-archive".to_owned());
+        let started = thread.spawn(tidy);
+        *archivist = Some(started.map_err(io_error("start a thread for", &self.files.closed))?);
+        Ok(())
+    }
+
+    pub(super) fn record(&self, event: Event<'_>) -> Result<Recorded, AuditError> {
         let waits = self.durability == Durability::Strict || event.is_strict();
         let recorded = self.write(event)?;
         if waits {
@@ -284,7 +334,7 @@ impl Shared {
                 reason,
             });
         }
-        let written = writer.append(&self.file, event);
+        let written = writer.append(event);
         let link = written.map_err(|source| AuditError::Write {
             file: self.files.log.clone(),
             source,
@@ -300,23 +350,34 @@ impl Shared {
     fn sync_through(&self, seq: u64) -> Result<Tail, AuditError> {
         let mut synced = self.synced.lock();
         if synced.link.seq < seq {
-            let written = self.writer.lock().tail;
-            if let Err(error) = self.file.sync_data() {
-                self.writer
-                    .lock()
-                    .broken
-                    .get_or_insert_with(|| error.to_string());
-            }
-            // Also for those who waited for the sync that failed: a second one proves nothing.
-            if let Some(reason) = self.writer.lock().broken.clone() {
-                return Err(AuditError::Sync {
-                    file: self.files.log.clone(),
-                    reason,
-                });
-            }
+            let (written, file) = {
+                let writer = self.writer.lock();
+                (writer.tail, Arc::clone(&writer.file))
+            };
+            let sync = file.sync_data();
+            self.synced_or_broken(&mut self.writer.lock(), |_| sync)?;
             *synced = written;
         }
         Ok(*synced)
+    }
+
+    /// Takes no more events after a sync that failed, also from those who waited for it: a second one
+    /// proves nothing.
+    pub(super) fn synced_or_broken(
+        &self,
+        writer: &mut Writer,
+        sync: impl FnOnce(&Writer) -> std::io::Result<()>,
+    ) -> Result<(), AuditError> {
+        if let Err(error) = sync(writer) {
+            writer.broken.get_or_insert_with(|| error.to_string());
+        }
+        match writer.broken.clone() {
+            None => Ok(()),
+            Some(reason) => Err(AuditError::Sync {
+                file: self.files.log.clone(),
+                reason,
+            }),
+        }
     }
 
     /// Brings everything written so far to disk and has the last record signed.
@@ -339,18 +400,24 @@ impl Shared {
         self.publish(&mut self.publisher.lock())
     }
 
-    fn publish(&self, others: &mut BTreeMap<String, Head>) -> Result<(), AuditError> {
+    pub(super) fn publish(&self, others: &mut BTreeMap<String, Head>) -> Result<(), AuditError> {
         self.writer.lock().head_due = None;
         let (tail, signature) = self.sign(others)?;
-        let head = SignedHead::new(&self.files.name, tail.link, tail.end, signature);
+        let head = SignedHead::new(&self.files.name, tail, signature);
         head.write(&self.files)
             .map_err(io_error("write", &self.files.head))
     }
 
-    fn checkpoint(&self) -> Result<(), AuditError> {
-        let mut others = self.publisher.lock();
+    pub(super) fn checkpoint(&self) -> Result<(), AuditError> {
+        self.checkpoint_with(&mut self.publisher.lock())
+    }
+
+    pub(super) fn checkpoint_with(
+        &self,
+        others: &mut BTreeMap<String, Head>,
+    ) -> Result<(), AuditError> {
         self.writer.lock().checkpoint_begins();
-        let (tail, signature) = self.sign(&mut others)?;
+        let (tail, signature) = self.sign(others)?;
         let checkpoint = Checkpoint {
             seq: tail.link.seq,
             hash: tail.link.hash,
@@ -361,18 +428,14 @@ impl Shared {
         let mut event = Event::of_log(self.files.source(), "Checkpoint", details);
         self.append(Unsealed::new(event.stamped(Timestamp::now())), false)?;
         others.clear();
-        self.publish(&mut others)
+        self.publish(others)
     }
 
     /// The log's thread: keeps the disk, the head and the checkpoints at most their time behind.
-    fn keep_up(&self) {
+    fn keep_up(self: &Arc<Self>) {
         let mut failing = false;
         while let Some(checkpoint) = self.wait_until_due() {
-            match if checkpoint {
-                self.checkpoint()
-            } else {
-                self.publish_head()
-            } {
+            match self.act(checkpoint) {
                 Ok(()) => failing = false,
                 Err(error) => {
                     if !failing {
@@ -386,6 +449,19 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// Does what is due, and closes the segment if that is due too.
+    fn act(self: &Arc<Self>, checkpoint: bool) -> Result<(), AuditError> {
+        if checkpoint {
+            self.checkpoint()?;
+        } else {
+            self.publish_head()?;
+        }
+        if self.rotate_if_due()? {
+            self.start_tidying()?;
+        }
+        Ok(())
     }
 
     /// Sleeps until something is due: a checkpoint (`true`) or the head (`false`). `None` when the

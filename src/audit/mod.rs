@@ -1,6 +1,7 @@
 //! The audit log: who did what, in a form that cannot be altered unseen.
 //!
-//! A log is one file of JSON lines, `<name>.jsonl`, in the shape of AWS `CloudTrail` records
+//! A log is a chain of files of JSON lines, `<name>.jsonl` the one that is written (see `segments`), in
+//! the shape of AWS `CloudTrail` records
 //! (<https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>).
 //! Every line carries a sequence number and the hash of the line before it (see [`chain`] for the
 //! rule), so no line can be edited, removed, inserted or moved without breaking the chain. What a
@@ -32,13 +33,18 @@ mod json;
 mod lines;
 mod log;
 mod ocsf;
+mod parallel;
 mod query;
 mod record;
 mod recover;
 mod report;
+mod rotate;
+mod segments;
+mod settings;
 mod tail;
 mod value;
 mod verify;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -57,6 +63,7 @@ pub use ocsf::ocsf;
 pub use query::{Filter, Paths, Query, query};
 pub use record::Record;
 pub use report::{Finding, LogReport, Report, Verdict};
+pub use settings::Settings;
 pub use tail::{Follow, tail};
 pub use value::{Value, truncated};
 pub use verify::verify;
@@ -103,6 +110,14 @@ pub enum AuditError {
         /// The log.
         file: PathBuf,
         /// What was found, and where.
+        reason: String,
+    },
+    /// The file that says how logs are kept cannot be used.
+    #[error("the settings of the audit logs, {}, cannot be used: {reason}", file.display())]
+    Settings {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// The event could not be written. The next call tries again.

@@ -1,18 +1,18 @@
 //! Searching the logs of a directory.
 
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use globset::{GlobBuilder, GlobMatcher};
 use jiff::Timestamp;
 
+use super::AuditError;
 use super::event::Outcome;
 use super::files::Files;
-use super::lines::Lines;
+use super::lines::Line;
 use super::record::{Fields, Record};
-use super::{AuditError, io_error};
+use super::segments::LogLines;
 
 /// Which records are wanted: those that pass every condition that is set.
 #[derive(Debug, Clone, Default)]
@@ -94,26 +94,24 @@ impl Filter {
     pub(super) fn logs(&self, directory: &Path) -> Result<Vec<Files>, AuditError> {
         let mut logs = Files::list(directory)?;
         logs.retain(|files| self.log.as_ref().is_none_or(|log| *log == files.name));
-        // A head without a log is for `verify` to report; there is nothing to read.
-        logs.retain(|files| files.log.exists());
         Ok(logs)
     }
 
     /// The record in `line`, if the filter lets it pass.
     pub(super) fn read(
         &self,
-        files: &Files,
-        line: &[u8],
-        offset: u64,
+        log: &str,
+        file: &Path,
+        line: &Line<'_>,
     ) -> Result<Option<Record>, AuditError> {
-        let fields = Fields::read(line).map_err(|error| AuditError::Malformed {
-            file: files.log.clone(),
-            offset,
+        let fields = Fields::read(line.bytes).map_err(|error| AuditError::Malformed {
+            file: file.to_path_buf(),
+            offset: line.start,
             reason: error.to_string(),
         })?;
         Ok(fields
             .pass(self)
-            .then(|| fields.into_record(&files.name, line)))
+            .then(|| fields.into_record(log, line.bytes)))
     }
 }
 
@@ -124,11 +122,9 @@ impl Filter {
 pub fn query(directory: &Path, filter: Filter) -> Result<Query, AuditError> {
     let mut logs = Vec::new();
     for files in filter.logs(directory)? {
-        let opened = File::open(&files.log).and_then(|file| Lines::from(file, 0));
-        let lines = opened.map_err(io_error("read", &files.log))?;
         logs.push(Reader {
-            files,
-            lines: Some(lines),
+            lines: Some(LogLines::of(&files)?),
+            name: files.name,
             next: None,
         });
     }
@@ -150,9 +146,9 @@ pub struct Query {
 }
 
 struct Reader {
-    files: Files,
+    name: String,
     /// `None` once the log could not be read.
-    lines: Option<Lines>,
+    lines: Option<LogLines>,
     next: Option<Result<Record, AuditError>>,
 }
 
@@ -167,15 +163,15 @@ impl Reader {
         };
         loop {
             match lines.next() {
-                Ok(Some(line)) if line.ended => {
-                    if let Some(record) = filter.read(&self.files, line.bytes, line.start)? {
+                Ok(Some((file, line))) => {
+                    if let Some(record) = filter.read(&self.name, file, &line)? {
                         return Ok(Some(record));
                     }
                 }
-                Ok(_) => return Ok(None),
+                Ok(None) => return Ok(None),
                 Err(error) => {
                     self.lines = None;
-                    return Err(io_error("read", &self.files.log)(error));
+                    return Err(error);
                 }
             }
         }

@@ -7,11 +7,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::chain::{Link, Sealed};
+use super::chain::{Broken, Link, Sealed};
 use super::event::rfc3339;
 use super::files::Files;
 use super::head::{SignedHead, Vouched};
 use super::lines::{Lines, LinesBack};
+use super::rotate::finish_rotation;
+use super::segments::{Segment, before, closed, first_seq};
 use super::writer::Tail;
 use super::{AuditError, io_error};
 
@@ -72,21 +74,23 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         reason,
     };
     let failed = || io_error("read", &files.log);
+    finish_rotation(files, file)?;
     let length = file.metadata().map_err(failed())?.len();
     let head = SignedHead::read(files).map_err(io_error("read", &files.head))?;
-    let signed = match head {
+    let vouched = head.map(|head| head.and_then(|head| head.check(&files.name, Some(key))));
+    let vouched = vouched.transpose().map_err(damaged)?;
+    let signed = match vouched {
         None => Tail {
             link: Link::genesis(&files.name),
+            first: 1,
             end: 0,
         },
-        Some(head) => {
-            let vouched = head
-                .and_then(|head| head.check(&files.name, Some(key)))
-                .map_err(damaged)?;
-            locate(file, length, vouched)
+        Some(vouched) => match closed_since(files, file, vouched)? {
+            Some(closed) => cross(&closed, vouched)?.map_err(damaged)?,
+            None => locate(file, length, vouched)
                 .map_err(failed())?
-                .map_err(damaged)?
-        }
+                .map_err(damaged)?,
+        },
     };
     let mut tail = signed;
     let mut lines =
@@ -97,31 +101,84 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         if !line.ended || line.bytes.contains(&0) {
             break;
         }
-        let seq = tail.link.seq + 1;
+        let number = tail.link.seq + 2 - tail.first;
         let link = tail.link.follow(line.bytes);
-        let link = link.map_err(|broken| damaged(format!("line {seq}: {broken}")))?;
+        let link = link.map_err(|broken| damaged(format!("line {number}: {broken}")))?;
         tail = Tail {
             link,
             end: line.start + line.bytes.len() as u64 + 1,
+            ..tail
         };
     }
+    let is_new = vouched.is_none();
     // The first record is followed by the first head at once, so a log that has more records and no
     // head has lost it.
-    let unsigned = tail.link.seq - signed.link.seq;
-    if signed.end == 0 && unsigned > 1 {
+    if is_new && (tail.link.seq > 1 || files.closed.exists()) {
         return Err(damaged(format!(
             "its head file {} is gone",
             files.head.display()
         )));
     }
+    let unsigned = tail.link.seq - vouched.map_or(0, |vouched| vouched.link.seq);
     let torn = length - tail.end;
     if torn > 0 {
         move_away(files, file, tail.end)?;
     }
-    Ok(match tail.end {
+    Ok(match tail.link.seq {
         0 => Found::New(tail),
         _ if torn == 0 && unsigned == 0 => Found::Closed(tail),
         _ => Found::Crashed(tail, Recovery::from_crash(unsigned, torn)),
+    })
+}
+
+/// The segments that a rotation closed after the head was written, if one did: the head's own first.
+fn closed_since(
+    files: &Files,
+    file: &File,
+    head: Vouched,
+) -> Result<Option<Vec<Segment>>, AuditError> {
+    let first = first_seq(file).map_err(io_error("read", &files.log))?;
+    if first.is_some_and(|first| first <= head.first) {
+        return Ok(None);
+    }
+    let mut closed = closed(files).map_err(io_error("list", &files.closed))?;
+    closed.retain(|segment| segment.first >= head.first);
+    Ok((!closed.is_empty()).then_some(closed))
+}
+
+/// Follows the chain through closed segments, from the one that a head vouches for to where the
+/// segment that is written begins. The inner error says where it breaks.
+fn cross(closed: &[Segment], head: Vouched) -> Result<Result<Tail, String>, AuditError> {
+    let mut place = None;
+    let mut is_there = false;
+    for segment in closed {
+        let mut lines = segment.lines(0)?;
+        let failed = || io_error("read", &segment.file);
+        while let Some(line) = lines.next().map_err(failed())? {
+            let link = place
+                .or_else(|| before(line.bytes))
+                .ok_or(Broken::Malformed)
+                .and_then(|place: Link| place.follow(line.bytes));
+            match link {
+                Ok(link) => place = Some(link),
+                Err(broken) => {
+                    let file = segment.file.display();
+                    return Ok(Err(format!("{file}, byte {}: {broken}", line.start)));
+                }
+            }
+            is_there |= place == Some(head.link);
+        }
+    }
+    Ok(match place {
+        Some(link) if is_there => Ok(Tail {
+            link,
+            first: link.seq + 1,
+            end: 0,
+        }),
+        _ => Err(format!(
+            "record {}, which its head vouches for, is not where it was",
+            head.link.seq
+        )),
     })
 }
 
@@ -141,6 +198,7 @@ fn locate(file: &File, length: u64, head: Vouched) -> io::Result<Result<Tail, St
     Ok(if ends_there && link == Some(head.link) {
         Ok(Tail {
             link: head.link,
+            first: head.first,
             end: head.end,
         })
     } else {

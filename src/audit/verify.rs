@@ -1,24 +1,24 @@
 //! Judging the logs of a directory.
 //!
-//! Two passes: the first gathers what vouches for each log (heads, then checkpoints, then other
-//! logs' checkpoints), the second follows the chains and compares. A log that is being written only
-//! grows meanwhile, so whatever vouched in the first pass has to hold in the second.
+//! Two passes, each over all segments at the same time: the first gathers what vouches for each log
+//! (heads, then checkpoints, then other logs' checkpoints), the second follows the chains and compares.
+//! A log that is being written only grows meanwhile, so whatever vouched in the first pass has to hold in
+//! the second.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::chain::{Broken, Link, MAX_LINE};
+use super::chain::Link;
 use super::checkpoint::Head;
-use super::evidence::{By, Claim, Evidence};
+use super::evidence::{By, Claim, Evidence, Place, checkpoints};
 use super::files::Files;
-use super::record::time_of;
 use super::report::{Finding, LogReport, Report, Verdict};
-use super::{AuditError, io_error};
+use super::segments::{Segment, segments};
+use super::walk::{Walk, Wanted, follow};
+use super::{AuditError, parallel};
 
 /// How old a record may be that the head does not cover yet: the head lags half a second plus a
 /// sync, and a clock may have been set a little.
@@ -39,13 +39,37 @@ pub(super) fn verify_at(
     key: Option<&[u8; 32]>,
     now: Timestamp,
 ) -> Result<Report, AuditError> {
+    match judge_all(directory, key, now)? {
+        // A segment that retention let go between the passes is missed in the second, and the record
+        // that says so was not vouched for in the first.
+        Judged {
+            report,
+            is_missing_start: true,
+        } if report.exit_code() != 0 => Ok(judge_all(directory, key, now)?.report),
+        judged => Ok(judged.report),
+    }
+}
+
+struct Judged {
+    report: Report,
+    is_missing_start: bool,
+}
+
+fn judge_all(
+    directory: &Path,
+    key: Option<&[u8; 32]>,
+    now: Timestamp,
+) -> Result<Judged, AuditError> {
     let mut logs = BTreeMap::new();
     for files in Files::list(directory)? {
         logs.insert(files.name.clone(), Evidence::gather_head(files, key)?);
     }
     let mut others = Vec::new();
-    for evidence in logs.values_mut() {
-        others.extend(evidence.gather_checkpoints(key)?);
+    let all = all_segments(&logs)?;
+    let found = parallel::map(&all, |(log, segment)| checkpoints(log, segment, key));
+    for ((log, _), found) in all.iter().zip(found) {
+        let evidence = logs.get_mut(log).expect("its segments were listed");
+        others.extend(evidence.take(found?));
     }
     for (claim, about) in others {
         if !logs.contains_key(&about) {
@@ -58,115 +82,81 @@ pub(super) fn verify_at(
             .claims
             .push(claim);
     }
-    let mut walks = BTreeMap::new();
-    for (name, evidence) in &logs {
-        walks.insert(name.as_str(), evidence.walk()?);
-    }
-    let trusted: BTreeMap<&str, u64> = logs
+    let wanted: BTreeMap<&str, Wanted> = logs
         .iter()
-        .map(|(name, log)| (name.as_str(), log.trusted_lines(&walks[name.as_str()])))
+        .map(|(name, log)| (name.as_str(), log.wanted()))
+        .collect();
+    let all = all_segments(&logs)?;
+    let followed = parallel::map(&all, |(log, segment)| {
+        follow(segment, &wanted[log.as_str()])
+    });
+    let mut parts = BTreeMap::<&str, Vec<_>>::new();
+    for ((log, _), part) in all.iter().zip(followed) {
+        parts.entry(log).or_default().push(part?);
+    }
+    let walk = |(name, log): (&'_ String, &Evidence)| {
+        let parts = parts.remove(name.as_str()).unwrap_or_default();
+        (name.clone(), Walk::join(&log.files, parts))
+    };
+    let walks: BTreeMap<String, Walk> = logs.iter().map(walk).collect();
+    let trusted: BTreeMap<&str, Place> = logs
+        .iter()
+        .map(|(name, log)| (name.as_str(), log.trusted_lines(&walks[name])))
         .collect();
     let report = |(name, evidence): (&String, &Evidence)| {
-        evidence.judge(&walks[name.as_str()], &trusted, key.is_some(), now)
+        evidence.judge(&walks[name], &trusted, key.is_some(), now)
     };
-    Ok(Report {
-        logs: logs.iter().map(report).collect(),
+    Ok(Judged {
+        report: Report {
+            logs: logs.iter().map(report).collect(),
+        },
+        is_missing_start: walks.values().any(|walk| walk.start.seq > 0),
     })
 }
 
-/// A log's chain, followed to its end or its first break.
-#[derive(Default)]
-struct Walk {
-    end: Option<Link>,
-    broken: Option<(u64, Broken)>,
-    /// The last line has no end.
-    torn: bool,
-    /// The hashes of the records somebody vouches for, by number.
-    hashes: BTreeMap<u64, [u8; 32]>,
-    /// The time of the first record after the head.
-    unsigned_since: Option<Timestamp>,
-}
-
-impl Walk {
-    fn records(&self) -> u64 {
-        self.end.map_or(0, |link| link.seq)
+/// The segments of all logs, each with its log's name.
+fn all_segments(logs: &BTreeMap<String, Evidence>) -> Result<Vec<(String, Segment)>, AuditError> {
+    let mut all = Vec::new();
+    for (name, log) in logs {
+        let segments = segments(&log.files)?.into_iter();
+        all.extend(segments.map(|segment| (name.clone(), segment)));
     }
-
-    fn agrees(&self, claim: &Claim) -> bool {
-        self.hashes.get(&claim.link.seq) == Some(&claim.link.hash)
-    }
-
-    fn contradicts(&self, claim: &Claim) -> bool {
-        self.hashes
-            .get(&claim.link.seq)
-            .is_some_and(|hash| *hash != claim.link.hash)
-    }
+    Ok(all)
 }
 
 impl Evidence {
-    /// Second pass: follows the chain.
-    fn walk(&self) -> Result<Walk, AuditError> {
-        let mut walk = Walk::default();
-        let failed = || io_error("read", &self.files.log);
-        let Some(mut lines) = self.open()? else {
-            return Ok(walk);
-        };
-        let wanted: BTreeSet<u64> = self.claims.iter().map(|claim| claim.link.seq).collect();
-        let mut wanted = wanted.into_iter().peekable();
-        let unsigned = self.head.map(|seq| seq + 1);
-        let mut link = Link::genesis(&self.files.name);
-        while let Some(line) = lines.next().map_err(failed())? {
-            if !line.ended && line.bytes.len() <= MAX_LINE {
-                let read = line.start + line.bytes.len() as u64;
-                walk.torn = self.rests_at(read).map_err(failed())?;
-                break;
-            }
-            match link.follow(line.bytes) {
-                Ok(next) => link = next,
-                Err(broken) => {
-                    walk.broken = Some((link.seq + 1, broken));
-                    break;
-                }
-            }
-            if wanted.next_if_eq(&link.seq).is_some() {
-                walk.hashes.insert(link.seq, link.hash);
-            }
-            if unsigned == Some(link.seq) {
-                // A record without a time is as old as can be.
-                walk.unsigned_since = Some(time_of(line.bytes).unwrap_or(Timestamp::MIN));
-            }
+    fn wanted(&self) -> Wanted {
+        Wanted {
+            seqs: self.claims.iter().map(|claim| claim.link.seq).collect(),
+            unsigned: self.head.map(|seq| seq + 1),
         }
-        walk.end = (link.seq > 0).then_some(link);
-        Ok(walk)
     }
 
-    /// Whether the log ends at byte `length` for good: an unfinished line that is just being
-    /// written is longer a moment later.
-    fn rests_at(&self, length: u64) -> io::Result<bool> {
-        std::thread::sleep(Duration::from_millis(50));
-        Ok(self.files.log.metadata()?.len() <= length)
-    }
-
-    /// How many of the log's lines may vouch for other logs: all, unless the log itself is not as
-    /// it was. A line that breaks the chain leaves those before it; a chain that was made anew
-    /// leaves those up to the last record that is vouched for.
-    fn trusted_lines(&self, walk: &Walk) -> u64 {
+    /// Up to where the log's lines may vouch for other logs: to the end, unless the log itself is not as
+    /// it was. A line that breaks the chain leaves those before it; a chain that was made anew leaves
+    /// those up to the last record that is vouched for.
+    fn trusted_lines(&self, walk: &Walk) -> Place {
         let own = || self.claims.iter().filter(|claim| claim.is_own());
         let made_anew = self.bad_checkpoint.is_some() || own().any(|claim| walk.contradicts(claim));
-        if made_anew {
+        let last = if made_anew {
             let good = own()
                 .filter(|claim| walk.agrees(claim))
                 .map(|claim| claim.link.seq);
             good.max().unwrap_or(0)
         } else {
-            walk.records()
-        }
+            walk.end.seq
+        };
+        let nowhere = Place {
+            segment: 0,
+            line: 0,
+        };
+        walk.place(last).map_or(nowhere, |(place, _)| place)
     }
 
     fn judge(
         &self,
         walk: &Walk,
-        trusted: &BTreeMap<&str, u64>,
+        trusted: &BTreeMap<&str, Place>,
         signatures_checked: bool,
         now: Timestamp,
     ) -> LogReport {
@@ -174,7 +164,7 @@ impl Evidence {
             .claims
             .iter()
             .filter(|claim| match &claim.by {
-                By::Other { log, line } => *line <= trusted[log.as_str()],
+                By::Other { log, at } => *at <= trusted[log.as_str()],
                 By::Head | By::Checkpoint => true,
             })
             .collect();
@@ -183,7 +173,7 @@ impl Evidence {
             .filter(|claim| walk.agrees(claim))
             .map(|claim| claim.link.seq);
         let anchored = agreed.max().unwrap_or(0);
-        let verdict = if let Some(finding) = self.tampered(walk, &claims) {
+        let verdict = if let Some(finding) = self.tampered(walk, &claims, anchored) {
             Verdict::Tampered(finding)
         } else if let Some(finding) = self.truncated(walk, &claims) {
             Verdict::Truncated(finding)
@@ -200,43 +190,60 @@ impl Evidence {
         LogReport {
             log: self.files.name.clone(),
             file: self.files.log.clone(),
-            records: walk.records(),
+            records: walk.end.seq - walk.start.seq,
             checkpoints: self.checkpoints,
             anchored,
-            end: walk.end.map(head),
+            end: (walk.end.seq > 0).then(|| head(walk.end)),
             verdict,
         }
     }
 
     /// The first record that is not as it was written; else the head, if that is not.
-    fn tampered(&self, walk: &Walk, claims: &[&Claim]) -> Option<Finding> {
-        let broken = walk.broken.map(|(line, broken)| (line, broken.to_string()));
+    fn tampered(&self, walk: &Walk, claims: &[&Claim], anchored: u64) -> Option<Finding> {
+        let missing = (!walk.accounts_for_start(anchored)).then(|| {
+            let first = walk.start.seq + 1;
+            let reason = format!(
+                "the log begins with record {first}: records were removed, inserted or moved, and no \
+                 record that is vouched for says that those before were let go"
+            );
+            Finding {
+                seq: 1,
+                ..self.finding(walk, first, reason)
+            }
+        });
+        let broken = walk.broken.as_ref().map(|broken| Finding {
+            file: broken.file.clone(),
+            line: broken.at.line,
+            seq: broken.seq,
+            reason: broken.reason.clone(),
+        });
         let unsigned = self
             .bad_checkpoint
-            .clone()
-            .filter(|(line, _)| *line <= walk.records());
+            .as_ref()
+            .map(|(at, reason)| self.finding(walk, at.segment + at.line - 1, reason.clone()));
+        let unsigned = unsigned.filter(|finding| finding.seq <= walk.end.seq);
         let contradicted = claims.iter().filter(|claim| walk.contradicts(claim)).map(|claim| {
             let seq = claim.link.seq;
             let good = claims.iter().filter(|good| walk.agrees(good) && good.link.seq < seq);
             let good = good.map(|good| good.link.seq).max().unwrap_or(0);
             let by = claim.describe();
-            (seq, format!(
+            self.finding(walk, seq, format!(
                 "the record is not the one that {by} vouches for: the chain was made anew somewhere \
-                 after line {good}"
+                 after record {good}"
             ))
         });
-        let first = broken
+        let first = missing
             .into_iter()
+            .chain(broken)
             .chain(unsigned)
             .chain(contradicted)
-            .min_by_key(|(line, _)| *line);
-        let record = first.map(|(line, reason)| self.finding(line, line, reason));
-        record.or_else(|| {
+            .min_by_key(|finding| finding.seq);
+        first.or_else(|| {
             let reason = self.bad_head.clone()?;
             Some(Finding {
                 file: self.files.head.clone(),
                 line: 1,
-                seq: walk.records(),
+                seq: walk.end.seq,
                 reason,
             })
         })
@@ -244,28 +251,31 @@ impl Evidence {
 
     fn truncated(&self, walk: &Walk, claims: &[&Claim]) -> Option<Finding> {
         let furthest = claims.iter().max_by_key(|claim| claim.link.seq)?;
-        let (records, seq) = (walk.records(), furthest.link.seq);
+        let (records, seq) = (walk.end.seq, furthest.link.seq);
         (seq > records).then(|| {
             let by = furthest.describe();
             let reason =
                 format!("the log ends after record {records}, but {by} vouches for record {seq}");
-            self.finding(records, records + 1, reason)
+            Finding {
+                seq: records + 1,
+                ..self.finding(walk, records, reason)
+            }
         })
     }
 
     fn unanchored(&self, walk: &Walk, signatures_checked: bool, now: Timestamp) -> Option<Finding> {
-        let records = walk.records();
+        let records = walk.end.seq;
         let Some(head) = self.head else {
             let reason = format!(
                 "the head file {} is gone: nothing vouches for the end of the log",
                 self.files.head.display()
             );
-            return Some(self.finding(records, records, reason));
+            return Some(self.finding(walk, records, reason));
         };
         if walk.torn {
             let reason = "the last line is unfinished: the writer was killed, and the next start \
                           moves the line aside";
-            return Some(self.finding(records + 1, records + 1, reason.to_owned()));
+            return Some(self.finding(walk, records + 1, reason.to_owned()));
         }
         let latest = now.max(Timestamp::now());
         let young = |since: Timestamp| {
@@ -276,12 +286,12 @@ impl Evidence {
             .is_some_and(|since| !(self.is_being_written() && young(since)))
         {
             let reason = format!("the signed head vouches for {head} of {records} records only");
-            return Some(self.finding(head + 1, head + 1, reason));
+            return Some(self.finding(walk, head + 1, reason));
         }
         (!signatures_checked).then(|| {
             let reason =
                 "the signatures were not checked: there is no public key to check them with";
-            self.finding(records, records, reason.to_owned())
+            self.finding(walk, records, reason.to_owned())
         })
     }
 
@@ -289,27 +299,40 @@ impl Evidence {
     /// head. Told by the kernel's list of locks (`proc_locks(5)`), since taking the lock to see would
     /// keep a writer out.
     fn is_being_written(&self) -> bool {
-        let Ok(metadata) = self.files.log.metadata() else {
-            return false;
+        let inode = || {
+            let metadata = self.files.log.metadata().ok()?;
+            Some((metadata.dev(), metadata.ino()))
         };
-        let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
-            return false;
-        };
-        let (major, minor) = (
-            rustix::fs::major(metadata.dev()),
-            rustix::fs::minor(metadata.dev()),
-        );
-        let file = format!("{major:02x}:{minor:02x}:{}", metadata.ino());
-        locks.lines().any(|line| {
-            let mut fields = line.split_whitespace();
-            fields.nth(1) == Some("FLOCK") && fields.any(|field| field == file)
-        })
+        let mut found = inode();
+        while let Some((device, number)) = found {
+            let Ok(locks) = std::fs::read_to_string("/proc/locks") else {
+                return false;
+            };
+            let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+            let file = format!("{major:02x}:{minor:02x}:{number}");
+            let is_locked = locks.lines().any(|line| {
+                let mut fields = line.split_whitespace();
+                fields.nth(1) == Some("FLOCK") && fields.any(|field| field == file)
+            });
+            if is_locked {
+                return true;
+            }
+            // The segment may have been closed between the two.
+            let now = inode();
+            if now == found {
+                return false;
+            }
+            found = now;
+        }
+        false
     }
 
-    fn finding(&self, line: u64, seq: u64, reason: String) -> Finding {
+    /// What is wrong with record `seq`, or with the log's end if `seq` is the one behind it.
+    fn finding(&self, walk: &Walk, seq: u64, reason: String) -> Finding {
+        let place = walk.place(seq);
         Finding {
-            file: self.files.log.clone(),
-            line,
+            file: place.map_or(&self.files.log, |(_, file)| file).clone(),
+            line: place.map_or(seq, |(place, _)| place.line),
             seq,
             reason,
         }

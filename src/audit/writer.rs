@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,10 +19,13 @@ const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
 /// How many records may wait for a checkpoint.
 const CHECKPOINT_RECORDS: u32 = 4096;
 
-/// The last record and where it ends, in bytes.
+/// The last record and where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tail {
     pub(super) link: Link,
+    /// The first record of the segment that is written.
+    pub(super) first: u64,
+    /// Where in that segment the last record ends, in bytes.
     pub(super) end: u64,
 }
 
@@ -31,9 +35,13 @@ struct Failure {
     refused: u64,
 }
 
-/// Everything under the lock that orders the records. The file is opened to append.
+/// Everything under the lock that orders the records.
 pub(super) struct Writer {
     source: Source,
+    /// The segment that is written, opened to append.
+    pub(super) file: Arc<File>,
+    /// When its first record was made.
+    pub(super) begun: Timestamp,
     pub(super) tail: Tail,
     failure: Option<Failure>,
     /// Set for good by a failed sync.
@@ -47,9 +55,11 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(source: Source, tail: Tail) -> Self {
+    pub(super) fn new(source: Source, file: File, begun: Timestamp, tail: Tail) -> Self {
         Self {
             source,
+            file: Arc::new(file),
+            begun,
             tail,
             failure: None,
             broken: None,
@@ -62,8 +72,8 @@ impl Writer {
 
     /// Appends one record. On failure the file is as before, or will be made so before the next
     /// record, and nothing has been taken from the sequence.
-    pub(super) fn append(&mut self, file: &File, event: Unsealed) -> io::Result<Link> {
-        let result = self.recover(file).and_then(|()| self.write(file, event));
+    pub(super) fn append(&mut self, event: Unsealed) -> io::Result<Link> {
+        let result = self.recover().and_then(|()| self.write(event));
         if result.is_err() {
             let failure = self.failure.get_or_insert(Failure {
                 since: Timestamp::now(),
@@ -104,20 +114,21 @@ impl Writer {
     }
 
     /// After a failure: removes what it left behind and records how many events were refused.
-    fn recover(&mut self, file: &File) -> io::Result<()> {
+    fn recover(&mut self) -> io::Result<()> {
         let Some(failure) = &self.failure else {
             return Ok(());
         };
-        file.set_len(self.tail.end)?;
+        self.file.set_len(self.tail.end)?;
         let recovery = Recovery::from_refusals(failure.refused, failure.since);
         let mut event = Event::of_log(self.source, "LogRecovered", Details::Recovered(recovery));
-        self.write(file, Unsealed::new(event.stamped(Timestamp::now())))?;
+        self.write(Unsealed::new(event.stamped(Timestamp::now())))?;
         self.failure = None;
         Ok(())
     }
 
-    fn write(&mut self, mut file: &File, event: Unsealed) -> io::Result<Link> {
+    fn write(&mut self, event: Unsealed) -> io::Result<Link> {
         let (link, line) = event.seal(self.tail.link);
+        let mut file = &*self.file;
         if let Err(error) = file.write_all(&line) {
             // Part of the line may be there. If it cannot be removed now, `recover` has to.
             let _ = file.set_len(self.tail.end);
@@ -126,6 +137,7 @@ impl Writer {
         self.tail = Tail {
             link,
             end: self.tail.end + line.len() as u64,
+            ..self.tail
         };
         Ok(link)
     }

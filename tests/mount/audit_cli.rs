@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -556,4 +557,57 @@ fn the_schema_that_is_printed_is_the_published_one() {
     let printed = kmsfs().args(["audit", "schema"]).assert().success();
     let published = include_str!("../../docs/audit.schema.json");
     assert_eq!(printed.get_output().stdout, published.as_bytes());
+}
+
+#[test]
+fn logs_of_a_mount_and_its_key_service_rotate_as_they_were_told_and_stay_whole() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let settings = home.json([
+        "audit",
+        "settings",
+        "--rotate-size",
+        "8K",
+        "--keep-age",
+        "400d",
+    ]);
+    assert_eq!(settings["rotateBytes"], 8192, "{settings}");
+    assert_eq!(home.json(["audit", "settings"]), settings);
+    let mount = volume.mount();
+    let audit = home.dir().join("audit");
+    let names = ["kms".to_owned(), format!("volume-{}", volume.id)];
+    let is_rotated = |name: &String| {
+        let closed = fs::read_dir(audit.join(format!("{name}.closed")));
+        closed.is_ok_and(|mut files| {
+            files.any(|file| file.unwrap().path().extension() == Some("gz".as_ref()))
+        })
+    };
+    let mut number = 0;
+    within(Duration::from_secs(30), "both logs rotate", || {
+        number += 1;
+        fs::write(mount.path(format!("f{number}")), b"x").unwrap();
+        home.run(["key", "list"]);
+        names.iter().all(is_rotated)
+    });
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    drop(mount);
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    let created = home.run(["audit", "query", "--event", "Create", "--json"]);
+    assert_eq!(created.lines().count(), number);
+    // The first closed file of each log goes; the other log says what is missing, or the log itself.
+    for name in &names {
+        let closed = audit.join(format!("{name}.closed"));
+        let first = fs::read_dir(closed)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .min()
+            .unwrap();
+        let aside = home.path("aside");
+        fs::rename(&first, &aside).unwrap();
+        home.kmsfs()
+            .args(["audit", "verify"])
+            .assert()
+            .code(TAMPERED);
+        fs::rename(&aside, &first).unwrap();
+    }
 }

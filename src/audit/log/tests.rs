@@ -51,15 +51,13 @@ fn after_a_failed_sync_nothing_more_is_taken() {
     let files = Files::new(place.path(), "kms").unwrap();
     let tail = Tail {
         link: Link::genesis("kms"),
+        first: 1,
         end: 0,
     };
-    let shared = Shared::new(
-        files,
-        OwnedFd::from(pipe).into(),
-        Durability::Balanced,
-        place.signer,
-        tail,
-    );
+    let pipe = OwnedFd::from(pipe).into();
+    let writer = Writer::new(files.source(), pipe, Timestamp::now(), tail);
+    let settings = Settings::default();
+    let shared = Shared::new(files, settings, Durability::Balanced, place.signer, writer);
     shared.record(event(&origin, alice())).unwrap();
     for _ in 0..2 {
         let denied = event(&origin, alice()).denied(Refusal::NoAllow, Vec::new());

@@ -185,7 +185,12 @@ fn a_head_that_nobody_signed_is_not_believed() {
         .unwrap()
         .signature;
     let files = files::Files::new(place.path(), "kms").unwrap();
-    head::SignedHead::new("kms", link, end, signature)
+    let tail = writer::Tail {
+        link,
+        first: 1,
+        end,
+    };
+    head::SignedHead::new("kms", tail, signature)
         .write(&files)
         .unwrap();
     assert!(refusal(&place).contains("not signed"));

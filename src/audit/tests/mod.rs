@@ -7,6 +7,7 @@ mod full_disk;
 mod generations;
 mod reading;
 mod schema;
+mod segments;
 mod writing;
 
 use std::collections::BTreeMap;

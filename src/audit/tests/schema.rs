@@ -102,6 +102,28 @@ fn what_a_crash_leaves_is_recorded_as_the_schema_says() {
 }
 
 #[test]
+fn what_rotation_and_retention_record_is_as_the_schema_says() {
+    let place = Place::new();
+    let settings = Settings {
+        keep_bytes: Some(std::num::NonZeroU64::MIN),
+        ..Settings::default()
+    };
+    settings.write(place.path()).unwrap();
+    let log = place.open("kms");
+    open_files(&log, 2);
+    log.rotate().unwrap();
+    log.close().unwrap();
+    let lines = place.lines("kms");
+    for name in ["LogContinued", "SegmentRemoved"] {
+        let of_name = format!(r#""eventName":"{name}""#);
+        assert!(lines.iter().any(|line| line.contains(&of_name)), "{name}");
+    }
+    for line in &lines {
+        assert_valid(line);
+    }
+}
+
+#[test]
 fn what_is_no_record_is_not_as_the_schema_says() {
     let place = Place::new();
     let (origin, log) = (origin(), place.open("volume-1"));

@@ -1,5 +1,6 @@
 //! `kmsfs audit`.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -53,6 +54,8 @@ pub enum AuditCommand {
     Export(ExportArgs),
     /// Print the JSON Schema of a record
     Schema,
+    /// Show or change how the logs are kept
+    Settings(SettingsArgs),
 }
 
 /// Answer an auditor's questions
@@ -143,6 +146,93 @@ impl ReportArgs {
             (_, _, _, Some(backing)) => Question::Rollbacks(backing.clone()),
             (None, None, None, None) => Question::Denials,
         }
+    }
+}
+
+/// Show or change how the logs are kept
+///
+/// A log is a chain of files. The one that is written is closed when it is large or old enough, and
+/// compressed. Closed ones are kept for good unless told otherwise; what is removed is recorded, and the
+/// rest stays verifiable. Settings are for all logs of the home, and in force for a log when it is opened
+/// next: at the next mount, the next start of the key service.
+#[derive(Args, Debug)]
+#[command(after_long_help = help(
+    "Examples:
+  kmsfs audit settings
+  kmsfs audit settings --rotate-size 256M --rotate-age 7d
+  kmsfs audit settings --keep-age 400d --keep-size 20G
+  kmsfs audit settings --keep-age never",
+    &[Exit::BadHome],
+))]
+pub struct SettingsArgs {
+    /// Close a file when it has this many bytes: a number, with K, M, G or T for the powers of 1024
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub rotate_size: Option<NonZeroU64>,
+    /// Close a file with the first record that comes this long after its first (12h, 7d), or never
+    #[arg(long, value_name = "AGE|never", value_parser = limit_of_age)]
+    pub rotate_age: Option<Limit>,
+    /// Compress closed files
+    #[arg(long, value_name = "yes|no", value_parser = yes_or_no)]
+    pub compress: Option<bool>,
+    /// Remove closed files whose records are all older than this (90d, 2y), or never
+    #[arg(long, value_name = "AGE|never", value_parser = limit_of_age)]
+    pub keep_age: Option<Limit>,
+    /// Remove the oldest closed files of a log while they take more than this, or never
+    #[arg(long, value_name = "SIZE|never", value_parser = limit_of_size)]
+    pub keep_size: Option<Limit>,
+    /// How to print the settings.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// A limit that can be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(pub Option<NonZeroU64>);
+
+fn size(text: &str) -> Result<NonZeroU64, String> {
+    let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
+    let shift = match &text[digits.len()..] {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return Err("use a number with K, M, G or T".to_owned()),
+    };
+    let number: u64 = digits.parse().map_err(|_| "not a size".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).ok_or("too large")?;
+    NonZeroU64::new(bytes).ok_or_else(|| "0 is no size".to_owned())
+}
+
+fn limit_of_size(text: &str) -> Result<Limit, String> {
+    if text == "never" {
+        return Ok(Limit(None));
+    }
+    size(text).map(|bytes| Limit(Some(bytes)))
+}
+
+fn limit_of_age(text: &str) -> Result<Limit, String> {
+    if text == "never" {
+        return Ok(Limit(None));
+    }
+    let age: Span = text
+        .parse()
+        .map_err(|_| "neither an age (12h, 7d, 2y) nor never")?;
+    // Days, months and years count from now.
+    let seconds = age.total((jiff::Unit::Second, &ZonedDateTime::now()));
+    let seconds = seconds.map_err(|error| error.to_string())?;
+    if seconds < 1.0 {
+        return Err("less than a second".to_owned());
+    }
+    #[allow(clippy::cast_sign_loss)] // checked just above
+    Ok(Limit(NonZeroU64::new(seconds as u64)))
+}
+
+fn yes_or_no(text: &str) -> Result<bool, String> {
+    match text {
+        "yes" => Ok(true),
+        "no" => Ok(false),
+        _ => Err("say yes or no".to_owned()),
     }
 }
 

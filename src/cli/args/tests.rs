@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use jiff::ZonedDateTime;
 
-use super::audit::{AuditCommand, since_at};
+use super::audit::{AuditCommand, Limit, since_at};
 use super::mount::{HelperArgs, Invocation, MountRequest};
 use super::policy::{PolicyCommand, Target};
 use super::*;
@@ -90,6 +90,7 @@ fn the_commands_are_the_agreed_ones() {
         "kmsfs audit report",
         "kmsfs audit export",
         "kmsfs audit schema",
+        "kmsfs audit settings",
     ];
     for path in agreed {
         assert!(paths.iter().any(|known| known == path), "{path}");
@@ -227,4 +228,36 @@ fn audit_tail_shows_ten_records_unless_told_otherwise() {
     };
     assert_eq!(count("kmsfs audit tail"), 10);
     assert_eq!(count("kmsfs audit tail -n 3 --follow"), 3);
+}
+
+#[test]
+fn limits_of_the_logs_are_sizes_and_ages() {
+    let settings = |options: &str| {
+        let parsed = command(&format!("kmsfs audit settings {options}"));
+        parsed.map(|cli| match cli.command {
+            Command::Audit(audit) => match audit.command {
+                AuditCommand::Settings(settings) => settings,
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        })
+    };
+    let given =
+        settings("--rotate-size 3M --keep-size never --keep-age 2h --rotate-age never").unwrap();
+    let number = std::num::NonZeroU64::new;
+    assert_eq!(given.rotate_size, number(3 << 20));
+    assert_eq!(given.keep_size, Some(Limit(None)));
+    assert_eq!(given.keep_age, Some(Limit(number(7200))));
+    assert_eq!(given.rotate_age, Some(Limit(None)));
+    assert_eq!(given.compress, None);
+    for bad in [
+        "--rotate-size 0",
+        "--rotate-size 5X",
+        "--rotate-size 99999999T",
+        "--keep-age 0s",
+        "--keep-age soon",
+        "--compress maybe",
+    ] {
+        assert!(settings(bad).is_err(), "{bad}");
+    }
 }

@@ -4,13 +4,16 @@ mod print;
 mod report;
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
-use crate::audit::{self, Filter, Paths};
+use indicatif::{HumanBytes, HumanDuration};
+
+use crate::audit::{self, Filter, Paths, Settings};
 
 use super::args::audit::{
-    AuditArgs, AuditCommand, Conditions, ExportArgs, Format, Outcome, QueryArgs, TailArgs,
-    VerifyArgs,
+    AuditArgs, AuditCommand, Conditions, ExportArgs, Format, Outcome, QueryArgs, SettingsArgs,
+    TailArgs, VerifyArgs,
 };
 use super::connect::Access;
 use super::error::CliError;
@@ -32,6 +35,7 @@ pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliErro
             print!("{}", audit::SCHEMA);
             Ok(Exit::Success)
         }
+        AuditCommand::Settings(arguments) => settings(access, &arguments),
     }
 }
 
@@ -109,6 +113,45 @@ fn go_on(mut printer: Printer, mut follow: audit::Follow) -> Result<Exit, CliErr
         std::thread::sleep(POLL);
         printer.print(&follow.poll()?);
     }
+}
+
+fn settings(access: &Access, arguments: &SettingsArgs) -> Result<Exit, CliError> {
+    let directory = access.look()?.audit_dir();
+    let before = Settings::read(&directory)?;
+    let settings = Settings {
+        rotate_bytes: arguments.rotate_size.unwrap_or(before.rotate_bytes),
+        rotate_seconds: arguments
+            .rotate_age
+            .map_or(before.rotate_seconds, |age| age.0),
+        compress: arguments.compress.unwrap_or(before.compress),
+        keep_seconds: arguments.keep_age.map_or(before.keep_seconds, |age| age.0),
+        keep_bytes: arguments.keep_size.map_or(before.keep_bytes, |size| size.0),
+    };
+    if settings != before {
+        settings.write(&directory)?;
+    }
+    if arguments.output.json {
+        output::json(&settings);
+        return Ok(Exit::Success);
+    }
+    let bytes = |bytes: u64| HumanBytes(bytes).to_string();
+    let age = |seconds: Option<NonZeroU64>| {
+        let shown = |seconds: NonZeroU64| HumanDuration(Duration::from_secs(seconds.get()));
+        seconds.map_or("never".to_owned(), |seconds| shown(seconds).to_string())
+    };
+    let size =
+        |limit: Option<NonZeroU64>| limit.map_or("never".to_owned(), |limit| bytes(limit.get()));
+    output::fields(&[
+        ("Close a file at", bytes(settings.rotate_bytes.get())),
+        ("Close a file after", age(settings.rotate_seconds)),
+        (
+            "Compress closed files",
+            if settings.compress { "yes" } else { "no" }.to_owned(),
+        ),
+        ("Remove closed files after", age(settings.keep_seconds)),
+        ("Remove closed files beyond", size(settings.keep_bytes)),
+    ]);
+    Ok(Exit::Success)
 }
 
 fn export(access: &Access, arguments: ExportArgs) -> Result<Exit, CliError> {
