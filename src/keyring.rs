@@ -163,8 +163,8 @@ impl Keyring {
         might(self.service.decrypt(&caller, &request))
     }
 
-    /// A new file's id and keys, under the KMS key `key_arn`. `_allowed` is the file plane's
-    /// decision; the key service makes the key plane's.
+    /// A new file's id and keys, under the KMS key `key_arn` and the label `label`. `_allowed` is the
+    /// file plane's decision; the key service makes the key plane's.
     ///
     /// # Errors
     /// [`KeyringError`].
@@ -173,16 +173,17 @@ impl Keyring {
         _allowed: &Allowed,
         caller: &Caller,
         key_arn: &str,
+        label: Option<&str>,
     ) -> Result<NewFile, KeyringError> {
         let epoch = self.service.epoch()?;
         let ready = if self.may_wait() {
-            self.ahead.take(caller, key_arn, epoch)
+            self.ahead.take(caller, key_arn, label, epoch)
         } else {
             None
         };
         let new = match ready {
             Some(new) => new,
-            None => NewFile::ask_for(&*self.service, &self.volume, caller, key_arn)?,
+            None => NewFile::ask_for(&*self.service, &self.volume, caller, key_arn, label)?,
         };
         let entry = Entry {
             keys: new.keys.clone(),
@@ -330,9 +331,10 @@ impl NewFile {
         volume: &VolumeId,
         caller: &Caller,
         key_arn: &str,
+        label: Option<&str>,
     ) -> Result<Self, KeyringError> {
         let id = FileId::generate();
-        let request = generation(volume, &id, None, key_arn);
+        let request = generation(volume, &id, label, key_arn);
         let answer = service.generate_data_key(&caller.in_region_of(key_arn), &request)?;
         let key = answer
             .plaintext

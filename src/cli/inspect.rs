@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::format::{
-    BackingLen, CopySlot, CopyState, HEADER_LEN, Header, HeaderError, RawHeader, plain_len,
+    BackingLen, CopySlot, CopyState, DIRECTORY_RECORD, HEADER_LEN, Header, HeaderError, RawHeader,
+    RecordKind, plain_len,
 };
 use crate::sys;
 
@@ -47,9 +49,12 @@ pub(super) fn run(arguments: &InspectArgs) -> Result<Exit, CliError> {
     let path = &arguments.file;
     let file = File::open(path).map_err(CliError::io(path))?;
     let metadata = file.metadata().map_err(CliError::io(path))?;
+    if metadata.is_dir() {
+        return inspect_directory(path, arguments.output.json);
+    }
     if !metadata.is_file() {
         return Err(CliError::Failed(format!(
-            "{} is not a regular file: only those have a header",
+            "{} is neither a regular file nor a directory: only those have a header or a record",
             path.display()
         )));
     }
@@ -65,6 +70,34 @@ pub(super) fn run(arguments: &InspectArgs) -> Result<Exit, CliError> {
         output::json(&inspection);
     } else {
         show(&inspection);
+    }
+    Ok(Exit::Success)
+}
+
+fn inspect_directory(path: &Path, json: bool) -> Result<Exit, CliError> {
+    let record = path.join(DIRECTORY_RECORD);
+    let bytes = std::fs::read(&record).map_err(CliError::io(&record))?;
+    let Some(RecordKind {
+        is_boundary,
+        has_boundaries,
+    }) = RecordKind::of(&bytes)
+    else {
+        return Err(CliError::Failed(format!(
+            "{} is no directory record of a format that this kmsfs knows",
+            record.display()
+        )));
+    };
+    if json {
+        output::json(&serde_json::json!({
+            "isBoundary": is_boundary,
+            "hasBoundaries": has_boundaries,
+        }));
+    } else {
+        output::fields(&[
+            ("Boundary directory", is_boundary.to_string()),
+            ("Has boundary directories", has_boundaries.to_string()),
+        ]);
+        println!("Its names, keys and labels are encrypted: a mount shows them.");
     }
     Ok(Exit::Success)
 }

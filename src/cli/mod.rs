@@ -19,6 +19,7 @@ pub mod mount_options;
 mod output;
 mod policy;
 mod running;
+mod set_key;
 mod status;
 mod umount;
 
@@ -91,6 +92,7 @@ fn dispatch(invocation: Invocation) -> Result<ExitCode, CliError> {
         Command::Umount(arguments) => umount::run(&access, &arguments),
         Command::Status(arguments) => status::run(&access, &arguments),
         Command::Inspect(arguments) => inspect::run(&arguments),
+        Command::SetKey(arguments) => set_key::run(&arguments),
         Command::Kms(arguments) => kms::run(&access, arguments),
         Command::Key(arguments) => key::run(&access, arguments),
         Command::Policy(arguments) => policy::run(&access, arguments),

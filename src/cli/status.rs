@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::format::FORMAT_VERSION;
-use crate::fs::{Volume, is_locked, is_unclean};
+use crate::fs::{BoundaryTold, Volume, is_locked, is_unclean};
 use crate::mount::{self, LiveMount};
 
 use super::args::StatusArgs;
 use super::connect::Access;
 use super::error::CliError;
 use super::exit::Exit;
-use super::{output, running};
+use super::{output, running, set_key};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -28,14 +28,27 @@ struct Status {
     read_only: Option<bool>,
     /// Not in use, and not left cleanly: the next mount settles its files.
     unclean: bool,
+    /// The volume has boundary directories, or had.
+    boundaries: bool,
+    /// What new files get in the directory of the mount that was asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directory: Option<BoundaryTold>,
 }
 
 pub(super) fn run(access: &Access, arguments: &StatusArgs) -> Result<Exit, CliError> {
     let live = mount::mounts().map_err(CliError::io("/proc/self/mountinfo"))?;
     match &arguments.volume {
         Some(volume) => {
-            let backing = running::backing_of(access, volume)?;
-            let status = of(access, &backing, &live)?;
+            let directory = set_key::told(volume)?;
+            let around = match &directory {
+                Some(_) => around(volume, &live)?,
+                None => None,
+            };
+            let backing = running::backing_of(access, around.as_ref().unwrap_or(volume))?;
+            let status = Status {
+                directory,
+                ..of(access, &backing, &live)?
+            };
             if arguments.output.json {
                 output::json(&status);
             } else {
@@ -45,6 +58,16 @@ pub(super) fn run(access: &Access, arguments: &StatusArgs) -> Result<Exit, CliEr
         None => all(access, &live, arguments.output.json)?,
     }
     Ok(Exit::Success)
+}
+
+/// The mount point of the mount that `path` is in.
+fn around(path: &Path, live: &[LiveMount]) -> Result<Option<PathBuf>, CliError> {
+    let path = path.canonicalize().map_err(CliError::io(path))?;
+    let mounts = live.iter().map(|mount| &mount.mountpoint);
+    let around = mounts.filter(|mountpoint| path.starts_with(mountpoint));
+    Ok(around
+        .max_by_key(|mountpoint| mountpoint.as_os_str().len())
+        .cloned())
 }
 
 fn of(access: &Access, backing: &Path, live: &[LiveMount]) -> Result<Status, CliError> {
@@ -69,6 +92,8 @@ fn of(access: &Access, backing: &Path, live: &[LiveMount]) -> Result<Status, Cli
             .map(|note| note.pid),
         read_only: mount.map(|mount| mount.read_only),
         unclean: !mounted && is_unclean(&backing)?,
+        boundaries: config.boundaries,
+        directory: None,
         backing,
     })
 }
@@ -130,11 +155,31 @@ fn show(status: &Status) {
         Some(true) => " (read-only)",
         Some(false) | None => "",
     };
-    output::fields(&[
+    let mut fields = vec![
         ("Volume", status.volume_id.clone()),
         ("Backing directory", status.backing.display().to_string()),
         ("KMS key", status.key_arn.clone()),
         ("Format", status.format_version.to_string()),
         ("State", format!("{state}{mode}")),
-    ]);
+    ];
+    if status.boundaries {
+        fields.push((
+            "Boundaries",
+            "there are directories of other keys or labels".to_owned(),
+        ));
+    }
+    if let Some(BoundaryTold {
+        key_arn,
+        label,
+        boundary,
+    }) = &status.directory
+    {
+        let own = if *boundary { "its own" } else { "inherited" };
+        let label = label.as_deref().unwrap_or("none");
+        fields.push((
+            "New files here",
+            format!("key {key_arn}, label {label} ({own})"),
+        ));
+    }
+    output::fields(&fields);
 }

@@ -5,11 +5,11 @@ use crate::crypto::derive::{FileKeys, VolumeKeys};
 
 use super::header::seal_anew;
 use super::{
-    BLOCK_LEN, BackingEntry, BlockBinding, BlockIndex, COPY_LEN, CopySlot, CopyState, DirectoryId,
-    FileId, HEADER_LEN, NAME_MAX, RawHeader, RawVolumeConfig, SEALED_BLOCK_LEN, StoredTarget,
-    TARGET_MAX, VolumeId, XattrBinding, classify, open_block, open_directory_record,
-    open_long_name, open_name, open_target, open_xattr, open_xattr_name, seal_block,
-    seal_directory_record, seal_name, seal_target, seal_xattr, seal_xattr_name, stored_target_len,
+    BLOCK_LEN, BackingEntry, BlockBinding, BlockIndex, BoundaryPlace, COPY_LEN, CopySlot,
+    CopyState, DIRECTORY_RECORD_MAX, DirectoryId, DirectoryRecord, FileId, HEADER_LEN, NAME_MAX,
+    RawHeader, RawVolumeConfig, SEALED_BLOCK_LEN, StoredTarget, TARGET_MAX, VolumeId, XattrBinding,
+    classify, open_block, open_long_name, open_name, open_target, open_xattr, open_xattr_name,
+    seal_block, seal_name, seal_target, seal_xattr, seal_xattr_name, stored_target_len,
     target_sidecar,
 };
 
@@ -111,25 +111,42 @@ pub fn volume_config(data: &[u8]) {
     }
 }
 
-/// A directory's record, and one of the directory whose id the input is.
+/// A directory's record: as it is, at its own place or another, and as if whoever wrote it had the volume key.
 pub fn directory_record(data: &[u8]) {
     let key = volume_keys().directories;
-    if let Ok(id) = open_directory_record(&key, data) {
-        assert!(
-            seal_directory_record(&key, &id) == data,
-            "another form of the same record"
+    let (bytes, rest) = id(data);
+    let parent = &DirectoryId::from_bytes(bytes);
+    let name: &[u8] = b"name";
+    let here = Some(BoundaryPlace { parent, name });
+    for place in [None, here] {
+        if let Ok(record) = DirectoryRecord::open(&key, place, data) {
+            assert!(record.seal(&key, place) == data, "two records for one");
+        }
+    }
+    for place in [None, here] {
+        let Some(record) = DirectoryRecord::decode(rest) else {
+            continue;
+        };
+        let sealed = record.seal(&key, place);
+        if sealed.len() > DIRECTORY_RECORD_MAX {
+            continue;
+        }
+        assert_eq!(
+            DirectoryRecord::open(&key, place, &sealed).as_ref(),
+            Ok(&record)
         );
     }
-    let (bytes, change) = id(data);
-    let id = DirectoryId::from_bytes(bytes);
-    let mut record = seal_directory_record(&key, &id);
-    assert_eq!(open_directory_record(&key, &record), Ok(id));
-    if let [at, xor, ..] = change
-        && *xor != 0
+    let record = DirectoryRecord::new(*parent);
+    let whole = record.seal(&key, None);
+    if let Some((at, change)) = rest
+        .first()
+        .zip(rest.get(1))
+        .filter(|(_, change)| **change != 0)
     {
-        let at = usize::from(*at) % record.len();
-        record[at] ^= xor;
-        assert!(open_directory_record(&key, &record).is_err());
+        let mut altered = whole;
+        let at = usize::from(*at) % altered.len();
+        altered[at] ^= change;
+        assert!(DirectoryRecord::open(&key, None, &altered).is_err());
     }
 }
 

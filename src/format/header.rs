@@ -27,7 +27,7 @@
 use crate::crypto::Forged;
 use crate::crypto::derive::MacKey;
 
-use super::{FileId, HEADER_LEN};
+use super::{FileId, HEADER_LEN, KEY_ARN_MAX, LABEL_MAX};
 
 /// Bytes of one copy.
 pub const COPY_LEN: usize = HEADER_LEN / 2;
@@ -163,12 +163,12 @@ impl Header {
         put(
             &mut copy,
             at::LABEL_LEN,
-            &limited("label", label.len(), 255)?,
+            &limited("label", label.len(), LABEL_MAX)?,
         );
         put(
             &mut copy,
             at::KEY_ARN_LEN,
-            &limited("KMS key ARN", self.key.key_arn.len(), 256)?,
+            &limited("KMS key ARN", self.key.key_arn.len(), KEY_ARN_MAX)?,
         );
         put(
             &mut copy,

@@ -19,7 +19,8 @@ mod xattr;
 pub use block::{BlockBinding, open_block, seal_block};
 pub use context::{data_key_context, volume_key_context};
 pub use directory::{
-    DIRECTORY_RECORD, DIRECTORY_RECORD_LEN, open_directory_record, seal_directory_record,
+    Boundary, BoundaryPlace, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX, DirectoryRecord, KEY_ARN_MAX,
+    LABEL_MAX, RecordKind,
 };
 pub use geometry::{
     BLOCK_LEN, BackingLen, BackingOffset, BlockIndex, HEADER_LEN, MAX_LENGTH, SEALED_BLOCK_LEN,

@@ -14,6 +14,12 @@ pub const CONTROL_DIRECTORY: &str = ".kmsfs";
 pub const FORMAT_VERSION: u32 = 1;
 
 const FORMAT: &str = "kmsfs";
+/// The incompatible feature of a volume with boundary directories. A kmsfs that does not know it would
+/// not notice a file of another label, and refuses the volume.
+const BOUNDARIES: &str = "boundaries";
+/// What no length in front of a field can be, so that an incompatible feature cannot pass as a
+/// compatible one, which a kmsfs may ignore.
+const INCOMPATIBLE: u64 = u64::MAX;
 
 /// The configuration of a volume, authentic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub struct VolumeConfig {
     pub key_arn: String,
     /// The volume key, wrapped.
     pub wrapped_volume_key: Vec<u8>,
+    /// The volume has boundary directories, or had.
+    pub boundaries: bool,
 }
 
 /// Why a `volume.json` cannot be used.
@@ -84,7 +92,11 @@ impl VolumeConfig {
             volume_id: self.volume.to_string(),
             compatible_features: vec![],
             read_only_compatible_features: vec![],
-            incompatible_features: vec![],
+            incompatible_features: if self.boundaries {
+                vec![BOUNDARIES.into()]
+            } else {
+                vec![]
+            },
             kms_key: self.key_arn.clone(),
             wrapped_volume_key: STANDARD.encode(&self.wrapped_volume_key),
             mac: STANDARD.encode(mac),
@@ -119,11 +131,11 @@ impl RawVolumeConfig {
                 stored.version
             )));
         }
-        let unknown = [
-            stored.read_only_compatible_features,
-            stored.incompatible_features,
-        ]
-        .concat();
+        let boundaries = stored.incompatible_features == [BOUNDARIES];
+        let mut unknown = stored.read_only_compatible_features;
+        if !boundaries {
+            unknown.extend(stored.incompatible_features);
+        }
         if !unknown.is_empty() {
             return Err(VolumeConfigError::UnknownFeatures(unknown.join(", ")));
         }
@@ -137,6 +149,7 @@ impl RawVolumeConfig {
                 volume: stored.volume_id.parse().map_err(|error| corrupt(&error))?,
                 wrapped_volume_key: bytes("wrapped_volume_key", &stored.wrapped_volume_key)?,
                 key_arn: stored.kms_key,
+                boundaries,
             },
             compatible_features: stored.compatible_features,
             mac: bytes("mac", &stored.mac)?,
@@ -164,7 +177,7 @@ impl RawVolumeConfig {
 }
 
 /// Every field but the wrapped key, which its encryption context authenticates; each behind its
-/// length, so that no two configurations give the same bytes.
+/// length, incompatible features behind [`INCOMPATIBLE`], so that no two configurations give the same bytes.
 fn authenticated(config: &VolumeConfig, compatible_features: &[String]) -> Vec<u8> {
     let mut bytes = FORMAT_VERSION.to_le_bytes().to_vec();
     bytes.extend(config.volume.as_bytes());
@@ -172,6 +185,10 @@ fn authenticated(config: &VolumeConfig, compatible_features: &[String]) -> Vec<u
     for field in std::iter::once(&*config.key_arn).chain(features) {
         bytes.extend((field.len() as u64).to_le_bytes());
         bytes.extend(field.as_bytes());
+    }
+    if config.boundaries {
+        bytes.extend(INCOMPATIBLE.to_le_bytes());
+        bytes.extend(BOUNDARIES.as_bytes());
     }
     bytes
 }
@@ -193,14 +210,53 @@ mod tests {
             volume: VolumeId::from_bytes([2; 16]),
             key_arn: "arn:aws:kms:us-east-1:000000000000:key/1".into(),
             wrapped_volume_key: vec![3; 100],
+            boundaries: false,
         }
     }
 
     #[test]
     fn a_configuration_survives_being_written() {
-        let text = config().encode(&key());
-        let read = RawVolumeConfig::parse(text.as_bytes()).unwrap();
-        assert_eq!(read.authenticate(&key()).unwrap(), config());
+        for boundaries in [false, true] {
+            let config = VolumeConfig {
+                boundaries,
+                ..config()
+            };
+            let text = config.encode(&key());
+            let read = RawVolumeConfig::parse(text.as_bytes()).unwrap();
+            assert_eq!(read.authenticate(&key()).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn an_incompatible_feature_cannot_be_taken_away_added_or_made_a_compatible_one() {
+        let with = VolumeConfig {
+            boundaries: true,
+            ..config()
+        };
+        let with = with.encode(&key());
+        let in_list = "\"incompatible_features\": [\n    \"boundaries\"\n  ]";
+        assert!(with.contains(in_list), "{with}");
+        let without = with.replace(in_list, "\"incompatible_features\": []");
+        let compatible = without.replace(
+            "\"compatible_features\": []",
+            "\"compatible_features\": [\"boundaries\"]",
+        );
+        let added = config()
+            .encode(&key())
+            .replace("\"incompatible_features\": []", in_list);
+        for altered in [without, compatible, added] {
+            let read = RawVolumeConfig::parse(altered.as_bytes()).unwrap();
+            let checked = read.authenticate(&key());
+            assert!(
+                matches!(checked, Err(VolumeConfigError::Forged)),
+                "{altered}"
+            );
+        }
+        let twice = with.replace("\"boundaries\"", "\"boundaries\", \"boundaries\"");
+        assert!(matches!(
+            RawVolumeConfig::parse(twice.as_bytes()),
+            Err(VolumeConfigError::UnknownFeatures(_))
+        ));
     }
 
     #[test]

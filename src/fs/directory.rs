@@ -9,9 +9,10 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::audit::Event;
-use crate::format::{BackingEntry, DIRECTORY_RECORD, DirectoryId, classify, open_name};
+use crate::format::{BackingEntry, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX, classify, open_name};
 use crate::sys;
 
+use super::boundary::Above;
 use super::caller::Caller;
 use super::guard::{Action, Target};
 use super::handle::HandleId;
@@ -108,9 +109,8 @@ impl FileSystem {
         sys::list(&*descriptor, cookie, |entry| {
             let name = match classify(entry.name) {
                 BackingEntry::Dots => Ok(entry.name.to_vec()),
-                BackingEntry::Short(stored) => {
-                    open_name(&self.keys.names, &parent.id, stored).map_err(|_| Damage::Name.into())
-                }
+                BackingEntry::Short(stored) => open_name(&self.keys.names, &parent.id(), stored)
+                    .map_err(|_| Damage::Name.into()),
                 BackingEntry::Long(stored) => self.long_name(&parent, stored),
                 BackingEntry::Ours | BackingEntry::Foreign => return Ok(true),
             };
@@ -178,7 +178,7 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
-        let target = Target::path(parent.path_of(name)?);
+        let target = parent.new_target(name)?;
         let attempt = self.guard.attempt("CreateDirectory", &who, &target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(&parent, name)?;
@@ -189,14 +189,18 @@ impl FileSystem {
         })?;
         let made = || {
             let descriptor = sys::open_node(&*parent.descriptor, stored.entry())?;
-            let id = DirectoryId::generate();
-            with_owner_access(&descriptor, || self.write_record(&descriptor, &id))?;
+            let above = Above {
+                parent: parent.directory.clone(),
+                name: name.to_vec(),
+            };
+            let write = || self.write_record(&descriptor, Some(&above));
+            let directory = with_owner_access(&descriptor, write)?;
             let stat = sys::stat(&descriptor)?;
             attempt.record(&allowed, |event| event)?;
             let inode = self
                 .inodes
                 .remember(parent.link(name, &stored), &stat, descriptor)?;
-            *inode.directory.lock() = Some(id);
+            *inode.directory.lock() = Some(Arc::new(directory));
             self.unsynced.add_name(&inode, DIRECTORY_RECORD.to_owned());
             self.attr(&inode, stat)
         };
@@ -223,7 +227,8 @@ impl FileSystem {
         self.refuse_if_read_only()?;
         let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
-        let target = Target::path(parent.path_of(name)?);
+        let label = parent.directory.zone_of(name).label.clone();
+        let target = Target::path(parent.path_of(name)?).labelled(label);
         let attempt = self.guard.attempt("RemoveDirectory", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
         let stored = self.stored(&parent, name)?;
@@ -276,7 +281,7 @@ impl FileSystem {
                 }
                 Ok::<_, FsError>(true)
             })?;
-            match read_small(directory, DIRECTORY_RECORD, 4096) {
+            match read_small(directory, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX + 1) {
                 Ok(contents) => record = contents,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error.into()),
@@ -320,7 +325,7 @@ impl FileSystem {
 
 /// Runs `work` inside `directory`. As an ordinary user kmsfs needs write access to the directory for
 /// its record, whatever mode the user has given it: the mode is widened meanwhile.
-fn with_owner_access<T>(
+pub(super) fn with_owner_access<T>(
     directory: &OwnedFd,
     work: impl FnOnce() -> Result<T, FsError>,
 ) -> Result<T, FsError> {

@@ -97,6 +97,17 @@ pub enum Damage {
     /// A directory's record is missing, damaged or another volume's.
     #[error("the directory's record is missing or not this volume's")]
     DirectoryRecord,
+    /// The file was made in a directory of another label.
+    #[error(
+        "the file has {} and its directory {}: it was moved here in the backing directory",
+        shown_label(.header.as_deref()), shown_label(.directory.as_deref())
+    )]
+    Label {
+        /// According to the file's header.
+        header: Option<String>,
+        /// Of the directory that it is in.
+        directory: Option<String>,
+    },
     /// An entry's name was not made in this directory.
     #[error("a name does not authenticate")]
     Name,
@@ -109,6 +120,13 @@ pub enum Damage {
     /// A node changed under its name while it was in use.
     #[error("another node took its place in the backing directory")]
     Replaced,
+}
+
+fn shown_label(label: Option<&str>) -> String {
+    match label {
+        Some(label) => format!("the label {label:?}"),
+        None => "no label".to_owned(),
+    }
 }
 
 fn of_size(plain: Option<u64>) -> String {

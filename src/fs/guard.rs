@@ -46,20 +46,27 @@ impl Action {
     }
 }
 
-/// What an operation is about: the plaintext path it came by, and other names of the same inode.
+/// What an operation is about: the plaintext path it came by, other names of the same inode, its label.
 #[derive(Debug, Clone)]
 pub(super) struct Target {
     path: Vec<u8>,
     others: Vec<Vec<u8>>,
+    label: Option<String>,
 }
 
 impl Target {
-    /// A path that need not exist.
+    /// A path that need not exist, without a label.
     pub(super) fn path(path: Vec<u8>) -> Self {
         Self {
             path,
             others: Vec::new(),
+            label: None,
         }
+    }
+
+    /// The same with this label.
+    pub(super) fn labelled(self, label: Option<String>) -> Self {
+        Self { label, ..self }
     }
 
     /// An inode, by all its known names. One without a name left has the empty path: only what is
@@ -74,6 +81,7 @@ impl Target {
         Self {
             path,
             others: paths,
+            label: inode.label(),
         }
     }
 
@@ -84,7 +92,7 @@ impl Target {
     /// What lies below this directory, as the pattern `<path>/*`: a statement about it matches the
     /// pattern as a text.
     pub(super) fn below(&self) -> Self {
-        Self::path(super::inode::join(&self.path, b"*"))
+        Self::path(super::inode::join(&self.path, b"*")).labelled(self.label.clone())
     }
 
     /// The same inode, reached by the name `path`.
@@ -96,6 +104,7 @@ impl Target {
         Self {
             others: others.collect(),
             path,
+            label: self.label,
         }
     }
 }
@@ -251,9 +260,10 @@ impl Guard {
         let Ok(document) = &*policy else {
             return Err(Refused::NoPolicy);
         };
-        let allowed = self.decide_path(document, who, action, &target.path)?;
+        let label = target.label.as_deref();
+        let allowed = self.decide_path(document, who, action, &target.path, label)?;
         for other in &target.others {
-            match self.decide_path(document, who, action, other) {
+            match self.decide_path(document, who, action, other, label) {
                 // A Deny at any name of a file counts; an Allow is asked for the name that was used.
                 Err(Refused::Policy(denied)) if denied.reason == DenyReason::ExplicitDeny => {
                     return Err(Refused::Policy(denied));
@@ -270,11 +280,13 @@ impl Guard {
         who: &Who,
         action: Action,
         path: &[u8],
+        label: Option<&str>,
     ) -> Result<Allowed, Refused> {
         let resource = format!("{}/{}", self.volume_arn, escaped(path));
         let context = Facts {
             caller: who.caller,
             path,
+            label,
         };
         let request = Request {
             principal: &who.principal,
@@ -486,6 +498,7 @@ fn service() -> Identity<'static> {
 struct Facts<'a> {
     caller: Caller,
     path: &'a [u8],
+    label: Option<&'a str>,
 }
 
 impl Context for Facts<'_> {
@@ -494,6 +507,7 @@ impl Context for Facts<'_> {
         match key {
             "kmsfs:Uid" => one(self.caller.uid.to_string()),
             "kmsfs:Path" => one(escaped(self.path)),
+            "kmsfs:Label" => Some(vec![Cow::Borrowed(self.label?)]),
             "kmsfs:Gids" => self.groups(),
             "kmsfs:ExePath" => {
                 let path = std::fs::read_link(format!("/proc/{}/exe", self.caller.pid)).ok()?;

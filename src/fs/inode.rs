@@ -11,13 +11,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use lru::LruCache;
-use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use rustix::fs::FileType;
 use rustix::io::Errno;
 
-use crate::format::{DirectoryId, FileId};
+use crate::format::FileId;
 use crate::sys;
 
+use super::boundary::{Directory, Zone};
 use super::content::Content;
 use super::{Damage, FsError};
 
@@ -70,8 +71,9 @@ pub(super) struct Inode {
     pub(super) node: NodeId,
     pub(super) kind: FileType,
     names: Mutex<Names>,
-    /// A directory's id, once its record was read, and while it is there.
-    pub(super) directory: Mutex<Option<DirectoryId>>,
+    /// What a directory's record says, once it was read, and while it is there. Known of every
+    /// directory that is a [`Link::parent`].
+    pub(super) directory: Mutex<Option<Arc<Directory>>>,
     /// A file's id, once its header was read.
     pub(super) file: Mutex<Option<FileId>>,
     /// When a name was given or taken last, in seconds since 1970.
@@ -85,8 +87,9 @@ struct Names {
     links: Vec<Link>,
     /// Held when no name is left, or for the root.
     pinned: Option<Arc<OwnedFd>>,
-    /// The path of the last name, once it is gone: what policy then goes by.
-    last_path: Option<Vec<u8>>,
+    /// The path of the last name, once it is gone, and what governed it there: what policy then goes
+    /// by.
+    last: Option<(Vec<u8>, Option<Arc<Zone>>)>,
 }
 
 /// The open state of a file: its content and how many handles share it.
@@ -181,10 +184,34 @@ impl Inode {
         entries.join(&b'/')
     }
 
+    /// What governs it at each of its known names; of one without a name left, at its last. It is the
+    /// same everywhere, unless somebody gave it a name behind the mount's back.
+    pub(super) fn zones(&self) -> Vec<Arc<Zone>> {
+        if self.ino == Ino::ROOT {
+            let known = self.directory.lock();
+            return known.iter().map(|known| known.zone.clone()).collect();
+        }
+        let names = self.names.lock();
+        let links = names.links.clone();
+        let last = names.last.as_ref().and_then(|(_, zone)| zone.clone());
+        drop(names);
+        if links.is_empty() {
+            return last.into_iter().collect();
+        }
+        let zone = |link: &Link| link.zone(self.is_directory());
+        links.iter().filter_map(zone).collect()
+    }
+
+    /// The label that policy knows it by.
+    pub(super) fn label(&self) -> Option<String> {
+        self.zones().first()?.label.clone()
+    }
+
     /// Every plaintext path by which this inode is known; of one without a name left, its last.
     pub(super) fn paths(&self) -> Vec<Vec<u8>> {
         let names = self.names.lock();
-        let (links, last) = (names.links.clone(), names.last_path.clone());
+        let links = names.links.clone();
+        let last = names.last.as_ref().map(|(path, _)| path.clone());
         drop(names);
         if links.is_empty() {
             return last.or_else(|| self.path()).into_iter().collect();
@@ -194,6 +221,19 @@ impl Inode {
             .iter()
             .filter_map(|link| Some(join(&under(&link.parent)?, &link.name)))
             .collect()
+    }
+}
+
+impl Link {
+    /// What governs the inode there: of a directory, what is made in it.
+    fn zone(&self, is_directory: bool) -> Option<Arc<Zone>> {
+        let parent = self.parent.directory.lock();
+        let parent = parent.as_ref()?;
+        Some(if is_directory {
+            parent.zone_of(&self.name)
+        } else {
+            parent.zone.clone()
+        })
     }
 }
 
@@ -373,6 +413,11 @@ impl InodeTable {
         self.names_change.write()
     }
 
+    /// Held while no name may change here or on disk.
+    pub(super) fn names_unchanging(&self) -> RwLockReadGuard<'_, ()> {
+        self.names_change.read()
+    }
+
     /// Takes note of a further name.
     pub(super) fn add_link(inode: &Inode, link: Link) {
         inode.note_renamed();
@@ -389,13 +434,14 @@ impl InodeTable {
     ) {
         inode.note_renamed();
         let last_path = parent.path().map(|parent| join(&parent, name));
+        let last_zone = inode.zones().into_iter().next();
         let mut names = inode.names.lock();
         names
             .links
             .retain(|link| link.parent.ino != parent.ino || link.name != name);
         if names.links.is_empty() {
             names.pinned = Some(descriptor);
-            names.last_path = last_path;
+            names.last = last_path.map(|path| (path, last_zone));
         }
     }
 }

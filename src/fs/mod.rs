@@ -5,6 +5,7 @@
 //! it is recorded → the answer.
 
 mod attr;
+mod boundary;
 mod caller;
 mod check;
 mod content;
@@ -50,6 +51,7 @@ use crate::keyring::Keyring;
 use crate::sys;
 
 pub use attr::{Attr, Change, NewTime};
+pub use boundary::{BOUNDARY_ATTRIBUTE, BoundaryRequest, BoundaryTold};
 pub use caller::Caller;
 pub use check::{Check, CheckOptions, Checked, Class, Finding, Kind, Watch};
 pub use directory::Listed;
@@ -70,6 +72,7 @@ pub use volume::{
 };
 pub use xattrs::XattrCreate;
 
+use boundary::Boundaries;
 use directory::DirectoryHandle;
 use file::FileHandle;
 use guard::Guard;
@@ -93,6 +96,7 @@ pub struct FileSystem {
     guard: Guard,
     settling: Settling,
     unsynced: Unsynced,
+    boundaries: Boundaries,
     journal: Arc<Journal>,
     options: Options,
     /// The key service could not be followed for longer than [`Options::offline_grace`].

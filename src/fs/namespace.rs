@@ -30,7 +30,7 @@ impl FileSystem {
         let parent = self.parent(parent)?;
         let place = self.place(&parent, name)?;
         let node = place.node.as_ref().ok_or(Errno::NOENT)?;
-        let target = node.target(parent.path_of(name)?);
+        let target = place.target()?;
         let attempt = self.guard.attempt("Unlink", &who, &target);
         let allowed = attempt.check(Action::Delete)?;
         let sidecar = attempt.perform(
@@ -64,9 +64,14 @@ impl FileSystem {
         let who = self.guard.identify(caller)?;
         let inode = self.inodes.get(ino)?;
         let parent = self.parent(parent)?;
+        if let Some(zone) = inode.zones().first()
+            && !zone.is(&parent.directory.zone)
+        {
+            return Err(Errno::XDEV.into());
+        }
         let source = Target::of(&inode);
         let path = parent.path_of(name)?;
-        let target = Target::path(path.clone());
+        let target = parent.new_target(name)?;
         let attempt = self.guard.attempt("Link", &who, &source);
         let allowed = attempt.check(Action::Delete)?;
         let mut needed = vec![(Action::Create, &target)];
@@ -188,7 +193,7 @@ impl FileSystem {
         name: &[u8],
         make: impl FnOnce(&OwnedFd, &str) -> io::Result<()>,
     ) -> Result<Attr, FsError> {
-        let target = Target::path(parent.path_of(name)?);
+        let target = parent.new_target(name)?;
         let attempt = self.guard.attempt(operation, who, &target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(parent, name)?;

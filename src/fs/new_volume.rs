@@ -8,8 +8,8 @@ use rustix::fs::RenameFlags;
 
 use crate::crypto::derive::VolumeKeys;
 use crate::format::{
-    CONTROL_DIRECTORY, DIRECTORY_RECORD, DirectoryId, VolumeConfig, VolumeId,
-    seal_directory_record, volume_key_context,
+    CONTROL_DIRECTORY, DIRECTORY_RECORD, DirectoryId, DirectoryRecord, VolumeConfig, VolumeId,
+    volume_key_context,
 };
 use crate::kms::{self, GenerateDataKeyRequest, KeyService, KmsError};
 use crate::sys;
@@ -67,6 +67,7 @@ impl NewVolume<'_> {
             volume,
             key_arn: answer.key_id,
             wrapped_volume_key: answer.ciphertext_blob.0,
+            boundaries: false,
         };
         let volume_keys = VolumeKeys::new(&key);
 
@@ -74,7 +75,8 @@ impl NewVolume<'_> {
         let control = self.backing.join(CONTROL_DIRECTORY);
         let made = (|| {
             let root = sys::open_directory_path(self.backing)?;
-            let record = seal_directory_record(&volume_keys.directories, &DirectoryId::generate());
+            let record = DirectoryRecord::new(DirectoryId::generate());
+            let record = record.seal(&volume_keys.directories, None);
             write_new(&root, DIRECTORY_RECORD, &record)?;
             sys::make_directory(&root, CONTROL_DIRECTORY, 0o700)?;
             let control = sys::open_directory_path(&control)?;

@@ -8,11 +8,13 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::format::{
-    DIRECTORY_RECORD, DIRECTORY_RECORD_LEN, DirectoryId, LONG_SIDECAR_SUFFIX, StoredName,
-    open_directory_record, open_long_name, seal_directory_record, seal_name,
+    DIRECTORY_RECORD, DIRECTORY_RECORD_MAX, DirectoryId, DirectoryRecord, LONG_SIDECAR_SUFFIX,
+    StoredName, open_long_name, seal_name,
 };
 use crate::sys;
 
+use super::boundary::{Above, Directory};
+use super::guard::Target;
 use super::inode::{Inode, Link};
 use super::{Damage, FileSystem, FsError, Ino};
 
@@ -23,10 +25,29 @@ const SIDECAR_MAX: usize = 1024;
 pub(super) struct Parent {
     pub(super) inode: Arc<Inode>,
     pub(super) descriptor: Arc<OwnedFd>,
-    pub(super) id: DirectoryId,
+    pub(super) directory: Arc<Directory>,
 }
 
 impl Parent {
+    pub(super) fn id(&self) -> DirectoryId {
+        self.directory.id
+    }
+
+    /// What is to be made here, under the name `name`: it has this directory's label.
+    pub(super) fn new_target(&self, name: &[u8]) -> Result<Target, FsError> {
+        let label = self.directory.zone.label.clone();
+        Ok(Target::path(self.path_of(name)?).labelled(label))
+    }
+
+    /// Refuses to go on where the directory's boundaries, or its own, were changed meanwhile. To be
+    /// asked while names do not change.
+    pub(super) fn refuse_if_changed(&self) -> Result<(), FsError> {
+        match &*self.inode.directory.lock() {
+            Some(now) if Arc::ptr_eq(now, &self.directory) => Ok(()),
+            _ => Err(Errno::STALE.into()),
+        }
+    }
+
     /// The name `name` here, as a link of some inode.
     pub(super) fn link(&self, name: &[u8], stored: &StoredName) -> Link {
         Link {
@@ -51,18 +72,18 @@ impl FileSystem {
             return Err(Errno::NOTDIR.into());
         }
         let descriptor = self.inodes.descriptor(&inode)?;
-        let id = self.directory_id(&inode, &descriptor);
-        let id = self.guard.noticed("DirectoryRecord", &inode, id)?;
+        let directory = self.directory(&inode, &descriptor);
+        let directory = self.guard.noticed("DirectoryRecord", &inode, directory)?;
         Ok(Parent {
             inode,
             descriptor,
-            id,
+            directory,
         })
     }
 
     /// What `name` is stored as in `parent`.
     pub(super) fn stored(&self, parent: &Parent, name: &[u8]) -> Result<StoredName, FsError> {
-        Ok(seal_name(&self.keys.names, &parent.id, name)?)
+        Ok(seal_name(&self.keys.names, &parent.id(), name)?)
     }
 
     /// The plaintext of the long name of `entry`, from its sidecar.
@@ -72,22 +93,26 @@ impl FileSystem {
             Err(error) if is_absent(&error) => return Err(Damage::Name.into()),
             other => other?,
         };
-        open_long_name(&self.keys.names, &parent.id, entry, &contents)
+        open_long_name(&self.keys.names, &parent.id(), entry, &contents)
             .map_err(|_| Damage::Name.into())
     }
 
-    /// Writes the record of the new directory `descriptor`.
+    /// Makes the directory `descriptor`, at the place `above`, and writes its record.
     pub(super) fn write_record(
         &self,
         descriptor: impl AsFd,
-        id: &DirectoryId,
-    ) -> Result<(), FsError> {
-        let record = seal_directory_record(&self.keys.directories, id);
+        above: Option<&Above>,
+    ) -> Result<Directory, FsError> {
+        let record = DirectoryRecord::new(DirectoryId::generate());
+        let sealed = record.seal(&self.keys.directories, above.and_then(Above::boundary));
         let file = sys::create_file(&descriptor, DIRECTORY_RECORD, 0o600)?;
-        sys::write_at(&file, &record, 0)?;
+        sys::write_at(&file, &sealed, 0).inspect_err(|_| {
+            // A half of one would be damage; without one the directory, which is empty, gets another.
+            let _ = sys::unlink(&descriptor, DIRECTORY_RECORD);
+        })?;
         // What comes into the directory next must not reach the disk before it.
         sys::start_sync(&file);
-        Ok(())
+        Ok(Directory::new(record, self.zone_at(above)))
     }
 
     /// Writes the sidecar that `stored` needs. Due before the entry is made, so that no crash leaves
@@ -132,11 +157,12 @@ impl FileSystem {
         make: impl FnOnce() -> io::Result<T>,
     ) -> Result<T, FsError> {
         let is_new = self.write_sidecar(parent, stored)?;
-        make().map_err(|error| {
+        let _unchanging = self.inodes.names_unchanging();
+        let made = parent.refuse_if_changed().and_then(|()| Ok(make()?));
+        made.inspect_err(|_| {
             if is_new {
                 remove_sidecar(parent, stored);
             }
-            error.into()
         })
     }
 
@@ -150,44 +176,77 @@ impl FileSystem {
         }
     }
 
-    pub(super) fn directory_id(
+    /// What the record of the directory `inode` says, and what governs it.
+    pub(super) fn directory(
         &self,
         inode: &Inode,
         descriptor: &OwnedFd,
-    ) -> Result<DirectoryId, FsError> {
-        let mut known = inode.directory.lock();
-        if let Some(id) = *known {
-            return Ok(id);
+    ) -> Result<Arc<Directory>, FsError> {
+        if let Some(known) = &*inode.directory.lock() {
+            return Ok(known.clone());
         }
-        let id = match read_small(descriptor, DIRECTORY_RECORD, DIRECTORY_RECORD_LEN + 1) {
-            Ok(record) => self.open_record(inode, descriptor, &record)?,
+        let above = self.above(inode)?;
+        let mut known = inode.directory.lock();
+        if let Some(known) = &*known {
+            return Ok(known.clone());
+        }
+        let directory = Arc::new(self.read_directory(inode, descriptor, above.as_ref())?);
+        *known = Some(directory.clone());
+        Ok(directory)
+    }
+
+    /// Where the directory `inode` is.
+    pub(super) fn above(&self, inode: &Inode) -> Result<Option<Above>, FsError> {
+        if inode.ino == Ino::ROOT {
+            return Ok(None);
+        }
+        let link = inode.link().ok_or(Errno::NOENT)?;
+        // Known, since it was found through it: this goes up one step at most.
+        let descriptor = self.inodes.descriptor(&link.parent)?;
+        let parent = self.directory(&link.parent, &descriptor)?;
+        let name = link.name;
+        Ok(Some(Above { parent, name }))
+    }
+
+    /// Reads the record of a directory whose place is `above`.
+    pub(super) fn read_directory(
+        &self,
+        inode: &Inode,
+        descriptor: &OwnedFd,
+        above: Option<&Above>,
+    ) -> Result<Directory, FsError> {
+        let record = match read_small(descriptor, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX + 1) {
+            Ok(record) => record,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.replace_lost_record(inode, descriptor)?
+                return self.replace_lost_record(inode, descriptor, above);
             }
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 return Err(Damage::DirectoryRecord.into());
             }
             Err(error) => return Err(error.into()),
         };
-        *known = Some(id);
-        Ok(id)
-    }
-
-    fn open_record(
-        &self,
-        inode: &Inode,
-        descriptor: &OwnedFd,
-        record: &[u8],
-    ) -> Result<DirectoryId, FsError> {
-        if record.iter().all(|&byte| byte == 0) {
-            // A crash came between the record's creation and its content.
-            if is_empty_directory(descriptor)? && !self.options.read_only {
-                sys::unlink(descriptor, DIRECTORY_RECORD)?;
-            }
-            return self.replace_lost_record(inode, descriptor);
+        let key = &self.keys.directories;
+        let place = above.and_then(Above::boundary);
+        if let Ok(record) = DirectoryRecord::open(key, place, &record) {
+            return Ok(Directory::new(record, self.zone_at(above)));
         }
-        open_directory_record(&self.keys.directories, record)
-            .map_err(|_| Damage::DirectoryRecord.into())
+        // A crash came between the record's creation and its content, or between a boundary in the
+        // parent's record and its own.
+        let other = match place {
+            Some(_) => None,
+            None => above.map(Above::place),
+        };
+        let of_before = DirectoryRecord::open(key, other, &record).ok();
+        let is_unwritten = record.iter().all(|&byte| byte == 0);
+        if !(is_unwritten || of_before.is_some()) || !is_empty_directory(descriptor)? {
+            return Err(Damage::DirectoryRecord.into());
+        }
+        if self.options.read_only {
+            let of_before = of_before.ok_or(Damage::DirectoryRecord)?;
+            return Ok(Directory::new(of_before, self.zone_at(above)));
+        }
+        sys::unlink(descriptor, DIRECTORY_RECORD)?;
+        self.replace_lost_record(inode, descriptor, above)
     }
 
     /// An empty directory without a record is a crash's leftover between `mkdir` and its record, or
@@ -196,14 +255,14 @@ impl FileSystem {
         &self,
         inode: &Inode,
         descriptor: &OwnedFd,
-    ) -> Result<DirectoryId, FsError> {
+        above: Option<&Above>,
+    ) -> Result<Directory, FsError> {
         if !is_empty_directory(descriptor)? || self.options.read_only {
             return Err(Damage::DirectoryRecord.into());
         }
-        let id = DirectoryId::generate();
-        self.write_record(descriptor, &id)?;
+        let directory = self.write_record(descriptor, above)?;
         self.unsynced.add_name(inode, DIRECTORY_RECORD.to_owned());
-        Ok(id)
+        Ok(directory)
     }
 }
 

@@ -95,7 +95,7 @@ impl FileSystem {
         let parent = self.parent(parent)?;
         match classify(entry.as_bytes()) {
             BackingEntry::Short(stored) => {
-                Ok(open_name(&self.keys.names, &parent.id, stored).map_err(|_| Damage::Name)?)
+                Ok(open_name(&self.keys.names, &parent.id(), stored).map_err(|_| Damage::Name)?)
             }
             BackingEntry::Long(stored) => self.long_name(&parent, stored),
             _ => Err(Errno::STALE.into()),

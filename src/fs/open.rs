@@ -16,6 +16,7 @@ use crate::keyring::{KeyringError, NewFile};
 use crate::policy::Allowed;
 use crate::sys;
 
+use super::boundary::refuse_other_label;
 use super::caller::{Caller, Who};
 use super::content::{Content, OnDisk};
 use super::file::FileHandle;
@@ -97,7 +98,7 @@ impl FileSystem {
         let begun = self.reviews.begun();
         let who = self.guard.identify(caller)?;
         let parent = self.parent(parent)?;
-        let target = Target::path(parent.path_of(name)?);
+        let target = parent.new_target(name)?;
         let (inode, content, attr) = self.new_file(&who, &parent, name, mode, umask, &target)?;
         {
             let mut open = inode.open.lock();
@@ -117,7 +118,7 @@ impl FileSystem {
         mode: u32,
         umask: u32,
     ) -> Result<Attr, FsError> {
-        let target = Target::path(parent.path_of(name)?);
+        let target = parent.new_target(name)?;
         let (.., attr) = self.new_file(who, parent, name, mode, umask, &target)?;
         Ok(attr)
     }
@@ -135,10 +136,13 @@ impl FileSystem {
         let attempt = self.guard.attempt("Create", who, target);
         let allowed = attempt.check(Action::Create)?;
         let stored = self.stored(parent, name)?;
-        let key = &self.config.key_arn;
-        let generated = self.keyring.generate(&allowed, &who.for_key_service(), key);
+        let zone = &parent.directory.zone;
+        let label = zone.label.as_deref();
+        let generated =
+            self.keyring
+                .generate(&allowed, &who.for_key_service(), &zone.key_arn, label);
         let NewFile { id, keys, slot } = attempt.finish(generated.map_err(FsError::from))?;
-        let header = new_header(id, slot);
+        let header = new_header(id, slot, zone.label.clone());
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
 
         let mode = mode_for(parent, mode, umask)?;
@@ -262,6 +266,7 @@ impl FileSystem {
             // The key plane is asked for every caller, also when the key is at hand. It may take its
             // time, so it is asked without the lock that reading, writing and closing need.
             let unwrapped = header.and_then(|header| {
+                refuse_other_label(inode, &header)?;
                 let keys = self.unwrap(who, allowed, &header)?;
                 Ok((keys, header.key))
             });
@@ -301,10 +306,12 @@ impl FileSystem {
         inode: &Arc<Inode>,
         damage: &Damage,
     ) -> Result<Option<Arc<Content>>, FsError> {
-        let key = &self.config.key_arn;
+        let zones = inode.zones();
+        let zone = zones.first().ok_or(Errno::STALE)?;
+        let label = zone.label.as_deref();
         let new = self
             .keyring
-            .generate(allowed, &who.for_key_service(), key)?;
+            .generate(allowed, &who.for_key_service(), &zone.key_arn, label)?;
         let mut open = inode.open.lock();
         if open.content.is_some() {
             return Ok(None);
@@ -316,7 +323,7 @@ impl FileSystem {
                 .parameter("path", path)
                 .parameter("damage", damage.to_string())
         })?;
-        let content = self.replace_header(inode, new)?;
+        let content = self.replace_header(inode, new, zone.label.clone())?;
         Ok(Some(open.put(content)))
     }
 
@@ -432,11 +439,16 @@ impl FileSystem {
         }
     }
 
-    fn replace_header(&self, inode: &Inode, new: NewFile) -> Result<Content, FsError> {
+    fn replace_header(
+        &self,
+        inode: &Inode,
+        new: NewFile,
+        label: Option<String>,
+    ) -> Result<Content, FsError> {
         let NewFile { id, keys, slot } = new;
         let descriptor = self.inodes.descriptor(inode)?;
         let file = self.open_backing(&descriptor)?;
-        let header = new_header(id, slot);
+        let header = new_header(id, slot, label);
         let copy = header.encode(&keys.header).map_err(Damage::Header)?;
         let stat = sys::stat(&file)?;
         // In this order, since a crash between leaves a header that says what is to be.
@@ -472,10 +484,10 @@ pub(super) fn read_region(file: &OwnedFd) -> Result<RawHeader, FsError> {
     Ok(RawHeader::parse(&region[..read]).map_err(Damage::Header)?)
 }
 
-fn new_header(file: FileId, key: KeySlot) -> Header {
+fn new_header(file: FileId, key: KeySlot, label: Option<String>) -> Header {
     Header {
         file,
-        label: None,
+        label,
         key,
         generation: 1,
         length: 0,

@@ -29,14 +29,6 @@ pub(super) struct Node {
 }
 
 impl Node {
-    /// The node, reached by the name `path`. A Deny at another name of a file counts too.
-    pub(super) fn target(&self, path: Vec<u8>) -> Target {
-        match &self.inode {
-            Some(inode) => Target::of(inode).used_as(path),
-            None => Target::path(path),
-        }
-    }
-
     pub(super) fn is_directory(&self) -> bool {
         FileType::from_raw_mode(self.stat.st_mode) == FileType::Directory
     }
@@ -72,6 +64,21 @@ impl FileSystem {
 }
 
 impl Place<'_> {
+    /// What is there, or is to be. A Deny at another name of a file counts too.
+    pub(super) fn target(&self) -> Result<Target, FsError> {
+        let path = self.parent.path_of(self.name)?;
+        Ok(match &self.node {
+            Some(Node {
+                inode: Some(inode), ..
+            }) => Target::of(inode).used_as(path),
+            Some(node) if node.is_directory() => {
+                let label = self.parent.directory.zone_of(self.name).label.clone();
+                Target::path(path).labelled(label)
+            }
+            _ => self.parent.new_target(self.name)?,
+        })
+    }
+
     /// The name no longer stands for this node.
     pub(super) fn forget(&self) {
         let Some(Node {

@@ -6,8 +6,9 @@ use rustix::io::Errno;
 
 use crate::sys;
 
+use super::boundary::refuse_boundary;
 use super::caller::{Caller, Who};
-use super::guard::{Action, Target};
+use super::guard::Action;
 use super::namespace::last_target_sidecar;
 use super::node::remove_sidecar;
 use super::place::{Node, Place};
@@ -69,8 +70,11 @@ impl FileSystem {
             self.place(&to_parent, to.1)?,
         );
         let source = from.node.as_ref().ok_or(Errno::NOENT)?;
+        let exchanged = to.node.as_ref().filter(|_| mode == RenameMode::Exchange);
+        let is_directory = source.is_directory() || exchanged.is_some_and(Node::is_directory);
+        refuse_boundary(&from, &to, is_directory)?;
         self.authorise_rename(&who, &from, source, &to, mode)?;
-        let target = Target::path(from_parent.path_of(from.name)?);
+        let target = from.target()?;
         let attempt = self.guard.attempt("Rename", &who, &target);
         attempt.happened(self.rename_node(&from, source, &to, mode))
     }
@@ -124,19 +128,24 @@ impl FileSystem {
             })
             .transpose()?;
         let changing = self.inodes.changing_names();
-        let renamed = sys::rename(
-            from.parent.descriptor.as_fd(),
-            from.stored.entry(),
-            to.parent.descriptor.as_fd(),
-            to.stored.entry(),
-            mode.flags(),
-        );
-        if let Err(error) = renamed {
+        let renamed = || {
+            from.parent.refuse_if_changed()?;
+            to.parent.refuse_if_changed()?;
+            sys::rename(
+                from.parent.descriptor.as_fd(),
+                from.stored.entry(),
+                to.parent.descriptor.as_fd(),
+                to.stored.entry(),
+                mode.flags(),
+            )?;
+            Ok::<_, FsError>(())
+        };
+        if let Err(error) = renamed() {
             drop(changing);
             if let Some((victim, record)) = emptied {
                 self.restore_record(&victim.descriptor, victim.inode.as_deref(), &record);
             }
-            return Err(error.into());
+            return Err(error);
         }
         self.remove_target_sidecar(sidecar);
         match mode {
@@ -173,12 +182,8 @@ impl FileSystem {
     ) -> Result<(), FsError> {
         let across = from.parent.inode.ino != to.parent.inode.ino;
 
-        let source_target = source.target(from.parent.path_of(from.name)?);
+        let (source_target, to_target) = (from.target()?, to.target()?);
         let to_path = to.parent.path_of(to.name)?;
-        let to_target = match &to.node {
-            Some(victim) => victim.target(to_path.clone()),
-            None => Target::path(to_path.clone()),
-        };
         let attempt = self.guard.attempt("Rename", who, &source_target);
         let allowed = attempt.check(Action::Delete)?;
         let mut needed = vec![(Action::Create, &to_target)];

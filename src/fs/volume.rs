@@ -13,14 +13,15 @@ use rustix::fs::RenameFlags;
 use crate::audit::{self, AuditError};
 use crate::crypto::derive::VolumeKeys;
 use crate::format::{
-    CONTROL_DIRECTORY, DIRECTORY_RECORD, RawVolumeConfig, VolumeConfig, VolumeConfigError,
-    VolumeId, open_directory_record, volume_key_context,
+    CONTROL_DIRECTORY, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX, DirectoryRecord, RawVolumeConfig,
+    VolumeConfig, VolumeConfigError, VolumeId, volume_key_context,
 };
 use crate::keyring::Keyring;
 use crate::kms::{self, CiphertextBlob, DecryptRequest, KeyService, KmsError};
 use crate::policy::Principal;
 use crate::sys;
 
+use super::boundary::Boundaries;
 use super::guard::Guard;
 use super::handle::Handles;
 use super::inode::InodeTable;
@@ -235,9 +236,9 @@ impl LockedVolume {
             source,
         };
         let (config, keys) = self.authenticate(config, &services)?;
-        read_small(&self.root, DIRECTORY_RECORD, 4096)
+        read_small(&self.root, DIRECTORY_RECORD, DIRECTORY_RECORD_MAX + 1)
             .ok()
-            .and_then(|record| open_directory_record(&keys.directories, &record).ok())
+            .and_then(|record| DirectoryRecord::open(&keys.directories, None, &record).ok())
             .ok_or_else(|| VolumeError::RootRecord(path.clone()))?;
 
         let guard = guard(&config, &services)?;
@@ -282,6 +283,7 @@ impl LockedVolume {
             keyring: Keyring::new(services.keys, config.volume),
             guard,
             unsynced: Unsynced::default(),
+            boundaries: Boundaries::new(&config),
             settling: Settling::new(unclean && !options.read_only, suspect, services.mounter),
             volume: self,
             journal,

@@ -231,7 +231,7 @@ impl FileSystem {
                 Ok(XattrBinding::File(id))
             }
             FileType::Directory => {
-                let id = self.parent(inode.ino)?.id;
+                let id = self.parent(inode.ino)?.id();
                 Ok(XattrBinding::Directory(id))
             }
             _ => Ok(XattrBinding::Volume(self.config.volume)),

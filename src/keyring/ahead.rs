@@ -30,8 +30,13 @@ pub(super) struct Ahead {
     started: Mutex<bool>,
 }
 
-/// Whom a key is for, by ARN, and the ARN of the KMS key that wraps it.
-type Asker = (String, String);
+/// Whom a key is for, by ARN, the ARN of the KMS key that wraps it, and the label.
+type Asker = (String, String, Option<String>);
+
+fn asker(caller: &Caller, key_arn: &str, label: Option<&str>) -> Asker {
+    let (arn, label) = (caller.principal.arn.clone(), label.map(str::to_owned));
+    (arn, key_arn.to_owned(), label)
+}
 
 struct Shared {
     service: Arc<dyn KeyService>,
@@ -78,9 +83,15 @@ impl Ahead {
 
     /// A key that is at hand for `caller`, if there is one. Has as many fetched as the caller asked
     /// for in the last second, this time not counted.
-    pub(super) fn take(&self, caller: &Caller, key_arn: &str, epoch: u64) -> Option<NewFile> {
+    pub(super) fn take(
+        &self,
+        caller: &Caller,
+        key_arn: &str,
+        label: Option<&str>,
+        epoch: u64,
+    ) -> Option<NewFile> {
         let now = Instant::now();
-        let asker = (caller.principal.arn.clone(), key_arn.to_owned());
+        let asker = asker(caller, key_arn, label);
         let mut stocks = self.shared.stocks.lock();
         let stock = stocks.entry(asker).or_insert_with(|| Stock {
             caller: caller.clone(),
@@ -130,7 +141,7 @@ impl Ahead {
     /// How many keys are at hand for `caller`.
     #[cfg(test)]
     pub(super) fn at_hand(&self, caller: &Caller, key_arn: &str) -> usize {
-        let asker = (caller.principal.arn.clone(), key_arn.to_owned());
+        let asker = asker(caller, key_arn, None);
         let stocks = self.shared.stocks.lock();
         stocks.get(&asker).map_or(0, |stock| stock.ready.len())
     }
@@ -158,7 +169,7 @@ fn fetch(shared: &Weak<Shared>) {
         let Some((asker, caller)) = shared.next() else {
             continue;
         };
-        let fetched = shared.fetch(&caller, &asker.1);
+        let fetched = shared.fetch(&caller, &asker);
         let mut stocks = shared.stocks.lock();
         // The stock is gone if it was cleared meanwhile: nobody may have this key any more.
         if let Some(stock) = stocks.get_mut(&asker) {
@@ -188,11 +199,18 @@ impl Shared {
         })
     }
 
-    fn fetch(&self, caller: &Caller, key_arn: &str) -> Option<Ready> {
+    fn fetch(&self, caller: &Caller, (_, key_arn, label): &Asker) -> Option<Ready> {
         // Asked first: a change after this makes the answer outdated, never the reverse.
         let epoch = self.service.epoch().ok()?;
         let since = Instant::now();
-        let new = NewFile::ask_for(&*self.service, &self.volume, caller, key_arn).ok()?;
+        let new = NewFile::ask_for(
+            &*self.service,
+            &self.volume,
+            caller,
+            key_arn,
+            label.as_deref(),
+        )
+        .ok()?;
         Some(Ready { new, epoch, since })
     }
 }

@@ -54,7 +54,8 @@ impl Case {
     }
 
     fn generate(&self, caller: &Caller) -> Result<super::NewFile, KeyringError> {
-        self.keyring.generate(&allowed(), caller, &self.key_arn)
+        self.keyring
+            .generate(&allowed(), caller, &self.key_arn, None)
     }
 
     /// How many keys are at hand for `caller`.

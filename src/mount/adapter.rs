@@ -17,12 +17,12 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::fs::{Change, FileSystem, Ino, Writer};
+use crate::fs::{BOUNDARY_ATTRIBUTE, Change, FileSystem, Ino, Writer};
 use crate::sys;
 
 use super::convert::{
-    allocation, caller, device_number, file_attr, handle, ino, new_time, open_flags, rename_mode,
-    text, xattr_create,
+    allocation, boundary_request, caller, device_number, file_attr, handle, ino, json, new_time,
+    open_flags, rename_mode, text, xattr_create,
 };
 use super::listing::{list_names, list_with_attributes};
 use super::negotiate::negotiate;
@@ -435,6 +435,15 @@ impl Filesystem for Adapter {
         _: u32,
         reply: ReplyEmpty,
     ) {
+        if name == BOUNDARY_ATTRIBUTE {
+            let (caller, request) = (caller(request), boundary_request(value));
+            return self.desk.serve_slowly(
+                "setxattr",
+                reply,
+                move |fs| fs.set_boundary(caller, ino(number), &request?),
+                done,
+            );
+        }
         let create = xattr_create(flags);
         let set = self.desk.serve("setxattr", |fs| {
             fs.set_xattr(caller(request), ino(number), text(name)?, value, create)
@@ -443,6 +452,10 @@ impl Filesystem for Adapter {
     }
 
     fn getxattr(&self, _: &Request, number: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if name == BOUNDARY_ATTRIBUTE {
+            let told = self.desk.serve("getxattr", |fs| fs.boundary(ino(number)));
+            return self.desk.xattr(reply, size, told.map(|told| json(&told)));
+        }
         self.desk.xattr(
             reply,
             size,

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use fuser::{FileAttr, FileHandle, FileType, INodeNo, Request, TimeOrNow};
 
 use crate::fs::{
-    Allocation, Attr, Caller, FsError, HandleId, Ino, NewTime, OpenFlags, RenameMode, XattrCreate,
+    Allocation, Attr, BoundaryRequest, Caller, FsError, HandleId, Ino, NewTime, OpenFlags,
+    RenameMode, XattrCreate,
 };
 
 /// `FMODE_EXEC`: the kernel's mark of a file opened to be run (`include/linux/fs.h`).
@@ -179,6 +180,16 @@ pub(super) fn handle(number: FileHandle) -> HandleId {
 /// Attribute names are text in every namespace that is stored.
 pub(super) fn text(name: &OsStr) -> Result<&str, FsError> {
     name.to_str().ok_or(rustix::io::Errno::OPNOTSUPP.into())
+}
+
+/// What is asked of a directory, from the attribute's value.
+pub(super) fn boundary_request(value: &[u8]) -> Result<BoundaryRequest, FsError> {
+    serde_json::from_slice(value).map_err(|_| rustix::io::Errno::INVAL.into())
+}
+
+/// An attribute's value.
+pub(super) fn json(value: &impl serde::Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("text serialises")
 }
 
 #[cfg(test)]

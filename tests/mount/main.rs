@@ -8,6 +8,7 @@ mod audit_cli;
 mod audit_schema;
 mod bad_input;
 mod basic_io;
+mod boundaries;
 mod ciphertext;
 mod common;
 mod fsck;

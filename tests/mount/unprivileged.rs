@@ -91,3 +91,33 @@ fn a_mount_by_root_for_all_keeps_root_out_of_a_users_volume() {
                kmsfs umount point"),
     );
 }
+
+#[test]
+fn the_user_who_mounted_sets_keys_in_their_own_volume() {
+    let (home, preamble) = prepared();
+    let output = NOBODY.can(
+        &home.path("mine"),
+        &(preamble
+            + "kmsfs init backing
+               kmsfs key create --alias hr
+               mkdir point
+               kmsfs mount backing point
+               mkdir point/hr; chmod 500 point
+               kmsfs set-key point/hr --key alias/hr --label hr
+               chmod 500 point/hr
+               kmsfs set-key point/hr --label hr
+               chmod 700 point/hr
+               echo secret > point/hr/f
+               kmsfs status --json point/hr
+               kmsfs umount point
+               kmsfs fsck backing
+               kmsfs mount backing point
+               cat point/hr/f
+               kmsfs umount point"),
+    );
+    assert!(
+        output.contains("\"label\":\"hr\",\"boundary\":true"),
+        "{output}"
+    );
+    assert!(output.contains("secret\n"), "{output}");
+}

@@ -82,6 +82,8 @@ pub enum Command {
     Fsck(FsckArgs),
     /// Show the header of an encrypted file
     Inspect(InspectArgs),
+    /// Give a directory a KMS key or label of its own
+    SetKey(SetKeyArgs),
     /// Manage the KMS keys of the home
     Key(key::KeyArgs),
     /// Run the key service by itself, and manage who may use it
@@ -164,20 +166,55 @@ pub struct UmountArgs {
     pub mountpoint: PathBuf,
 }
 
+/// Give a directory of a mounted volume a KMS key or label of its own
+///
+/// The directory becomes a boundary: new files in it and below are encrypted under this key, and carry
+/// this label, which policies know as kmsfs:Label. What is not given is as in the directory above. The
+/// directory must be empty, since files keep the key and label that they were made with; nothing is
+/// renamed or linked across a boundary (EXDEV), so mv copies, and encrypts anew. Key and label belong
+/// to the name: a directory removed and made again under it has them too.
+///
+/// For root and the user who mounted. The tree policy must allow kmsfs:SetSecurity on the directory,
+/// under its present label and the new one, and the key service kms:GenerateDataKey under the new key,
+/// both to whoever runs this. It is recorded. A kmsfs that does not know boundaries refuses the volume
+/// from then on. `kmsfs status DIR` shows what a directory has.
+#[derive(Args, Debug)]
+#[command(after_long_help = help(
+    "Examples:
+  mkdir ~/plain/hr && kmsfs set-key ~/plain/hr --key alias/hr --label hr
+  kmsfs set-key /srv/plain/hr/payroll --label payroll
+  kmsfs set-key ~/plain/hr --inherit",
+    &[Exit::BadMountPoint],
+))]
+pub struct SetKeyArgs {
+    /// Empty directory of a mounted volume, not its root
+    pub dir: PathBuf,
+    /// KMS key of new files: key id, ARN or alias/NAME, in the key service that the mount uses
+    #[arg(long, value_name = "KEY", required_unless_present_any = ["label", "inherit"])]
+    pub key: Option<String>,
+    /// Label of new files, up to 255 bytes
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// No boundary any more: key and label are those of the directory above
+    #[arg(long, conflicts_with_all = ["key", "label"])]
+    pub inherit: bool,
+}
+
 /// Show mounted volumes, or one volume
 ///
 /// Without an argument lists the kmsfs mounts of this machine that you may see. With a backing
 /// directory or a mount point shows that volume: id, format version, KMS key, where it is mounted,
-/// its audit settings.
+/// its audit settings. With a directory of a mount shows the KMS key and label of new files in it too.
 #[derive(Args, Debug)]
 #[command(after_long_help = help(
     "Examples:
   kmsfs status
-  kmsfs status --json ~/plain",
+  kmsfs status --json ~/plain
+  kmsfs status ~/plain/hr",
     &[Exit::NotAVolume, Exit::NewerFormat, Exit::CorruptVolume],
 ))]
 pub struct StatusArgs {
-    /// Backing directory or mount point
+    /// Backing directory, mount point, or a directory of a mount
     #[arg(value_name = "BACKING|MOUNTPOINT")]
     pub volume: Option<PathBuf>,
     /// How to print the result.
@@ -236,7 +273,8 @@ pub fn names_fsck(arguments: impl IntoIterator<Item = OsString>) -> bool {
 ///
 /// Reads one file of a backing directory and prints what its header says: file id, KMS key, key
 /// slots, generation, flags, plaintext and ciphertext sizes. Needs no passphrase and never prints
-/// key bytes. What is not verified without the data key is marked so.
+/// key bytes. What is not verified without the data key is marked so. Of a directory it tells whether
+/// it is a boundary.
 #[derive(Args, Debug)]
 #[command(after_long_help = help(
     "Examples:
@@ -245,7 +283,7 @@ pub fn names_fsck(arguments: impl IntoIterator<Item = OsString>) -> bool {
     &[Exit::NotAVolume, Exit::NewerFormat, Exit::DamagedHeader],
 ))]
 pub struct InspectArgs {
-    /// Encrypted file inside a backing directory
+    /// Encrypted file or directory inside a backing directory
     #[arg(value_name = "BACKING-FILE")]
     pub file: PathBuf,
     /// How to print the result.

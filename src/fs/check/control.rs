@@ -6,6 +6,7 @@ use crate::format::{CONTROL_DIRECTORY, FileId};
 use crate::sys;
 
 use super::super::FsError;
+use super::super::boundary::NEW_RECORD;
 use super::super::volume::{CONFIG, LINKS, LOCK, UNCLEAN};
 use super::{Finding, Kind, Walk};
 
@@ -33,7 +34,7 @@ impl Walk<'_> {
         }
         let mut listed = self.list_control(&volume.control, "", |name, _| match name {
             CONFIG | LOCK | UNCLEAN | LINKS => None,
-            "tmp" | "volume.json.new" | "unclean.new" => Some(Kind::Leftover),
+            "tmp" | "volume.json.new" | "unclean.new" | NEW_RECORD => Some(Kind::Leftover),
             _ => Some(Kind::Foreign),
         });
         match &volume.links {

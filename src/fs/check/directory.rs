@@ -8,11 +8,12 @@ use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use crate::format::{
-    BackingEntry, CONTROL_DIRECTORY, DIRECTORY_RECORD, DirectoryId, LONG_SIDECAR_SUFFIX,
-    XattrBinding, classify, open_name,
+    BackingEntry, CONTROL_DIRECTORY, DIRECTORY_RECORD, LONG_SIDECAR_SUFFIX, XattrBinding, classify,
+    open_name,
 };
 use crate::sys;
 
+use super::super::boundary::Directory;
 use super::super::inode::{Inode, Link};
 use super::super::node::{Parent, is_empty_directory};
 use super::super::{Damage, FsError, Ino};
@@ -26,7 +27,7 @@ struct Opened {
     inode: Arc<Inode>,
     descriptor: Arc<OwnedFd>,
     /// None when its record cannot be read: then no name in it can be.
-    id: Option<DirectoryId>,
+    directory: Option<Arc<Directory>>,
 }
 
 /// Entries of a directory, to be checked.
@@ -58,27 +59,38 @@ impl Walk<'_> {
             return Ok(());
         }
         self.checked.lock().directories += 1;
-        let id = self.directory_id(inode, &descriptor)?;
-        if let Some(id) = id {
-            self.is_first(|seen| &mut seen.directories, id, inode);
-            self.attributes(inode, &descriptor, XattrBinding::Directory(id));
+        let directory = self.record(inode, &descriptor)?;
+        if let Some(Directory { id, .. }) = directory.as_deref() {
+            self.is_first(|seen| &mut seen.directories, *id, inode);
+            self.attributes(inode, &descriptor, XattrBinding::Directory(*id));
         }
         let opened = Opened {
             inode: inode.clone(),
             descriptor,
-            id,
+            directory,
         };
         self.list(pool, &Arc::new(opened))
     }
 
-    /// The directory's id; `None` when its record is damaged, which is reported.
-    fn directory_id(
+    /// What the directory's record says; `None` when it is damaged, which is reported.
+    fn record(
         &self,
         inode: &Inode,
         descriptor: &OwnedFd,
-    ) -> Result<Option<DirectoryId>, FsError> {
-        let error = match self.fs.directory_id(inode, descriptor) {
-            Ok(id) => return Ok(Some(id)),
+    ) -> Result<Option<Arc<Directory>>, FsError> {
+        let is_below_damage = inode
+            .link()
+            .is_some_and(|link| link.parent.directory.lock().is_none());
+        let read = if is_below_damage {
+            // Whether it is a boundary, and of which key and label, cannot be told: neither is it taken
+            // for one, nor compared are labels.
+            let read = self.fs.read_directory(inode, descriptor, None);
+            read.map(Arc::new)
+        } else {
+            self.fs.directory(inode, descriptor)
+        };
+        let error = match read {
+            Ok(directory) => return Ok(Some(directory)),
             Err(error @ FsError::Integrity(_)) => error,
             Err(error) => return Err(error),
         };
@@ -178,17 +190,17 @@ impl Walk<'_> {
 
     /// The plaintext name of `entry`; where it cannot be read, which is reported, the entry's own.
     fn name(&self, directory: &Opened, entry: &str) -> Vec<u8> {
-        let Some(id) = directory.id else {
+        let Some(record) = &directory.directory else {
             return entry.as_bytes().to_vec();
         };
         let parent = Parent {
             inode: directory.inode.clone(),
             descriptor: directory.descriptor.clone(),
-            id,
+            directory: record.clone(),
         };
         let name = match classify(entry.as_bytes()) {
             BackingEntry::Long(entry) => self.fs.long_name(&parent, entry),
-            _ => open_name(&self.fs.keys.names, &id, entry).map_err(|_| Damage::Name.into()),
+            _ => open_name(&self.fs.keys.names, &record.id, entry).map_err(|_| Damage::Name.into()),
         };
         // What looks it up by its name finds it: so no two entries have the same one.
         let name = name.and_then(|name| match self.fs.stored(&parent, &name)?.entry() {

@@ -14,6 +14,7 @@ use crate::format::{
 use crate::keyring::KeyringError;
 use crate::sys;
 
+use super::super::boundary::refuse_other_label;
 use super::super::content::{Content, OnDisk};
 use super::super::inode::Inode;
 use super::super::open::read_region;
@@ -76,6 +77,9 @@ impl Walk<'_> {
             Err(error) => return self.report_error(Kind::Header, &inode, &error),
         };
         self.is_first(|seen| &mut seen.files, whole.header.file, &inode);
+        if let Err(error) = refuse_other_label(&inode, &whole.header) {
+            self.report_error(Kind::Label, &inode, &error);
+        }
         self.compare_with_log(&inode, &whole.header);
         self.attributes(&inode, node, XattrBinding::File(whole.header.file));
         let length = match self.length(&inode, node, stat, &whole) {

@@ -28,6 +28,8 @@ pub enum Kind {
     Header,
     /// One of the two copies of a header is not whole, or not this file's.
     HeaderCopy,
+    /// A file is in a directory of another label than it was made in.
+    Label,
     /// A wrapped key is not its file's.
     WrappedKey,
     /// Header and backing file disagree on the length.
@@ -74,6 +76,7 @@ impl Kind {
             | Self::Name
             | Self::Header
             | Self::HeaderCopy
+            | Self::Label
             | Self::WrappedKey
             | Self::Length
             | Self::Blocks
@@ -102,6 +105,7 @@ impl Kind {
             Self::Name => "name",
             Self::Header => "header",
             Self::HeaderCopy => "header-copy",
+            Self::Label => "label",
             Self::WrappedKey => "wrapped-key",
             Self::Length => "length",
             Self::Blocks => "blocks",

@@ -25,6 +25,7 @@ use crate::format::{DIRECTORY_RECORD, DirectoryId, FileId, RawVolumeConfig};
 use crate::keyring::Keyring;
 use crate::sys;
 
+use super::boundary::Boundaries;
 use super::guard::Target;
 use super::handle::Handles;
 use super::inode::{Inode, InodeTable, join};
@@ -112,6 +113,7 @@ impl LockedVolume {
             guard,
             settling: Settling::new(unclean, None, services.mounter),
             unsynced: Unsynced::default(),
+            boundaries: Boundaries::new(&config),
             volume: self,
             journal: Arc::new(Journal::volatile().map_err(io)?),
             config,

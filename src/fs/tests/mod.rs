@@ -1,6 +1,7 @@
 //! The filesystem without a mount: a real backing directory, the real embedded key service, a real
 //! audit log, and a policy that lets everyone do everything.
 
+mod boundaries;
 mod disk;
 mod faults;
 mod hostile;

@@ -2,8 +2,8 @@
 
 use crate::fs::Writer;
 use crate::fs::{
-    Allocation, Change, FileSystem, FsError, HandleId, Ino, NewTime, OpenFlags, RenameMode,
-    XattrCreate,
+    Allocation, BoundaryRequest, Change, FileSystem, FsError, HandleId, Ino, NewTime, OpenFlags,
+    RenameMode, XattrCreate,
 };
 use crate::sys;
 
@@ -53,6 +53,11 @@ pub(super) fn furnish(fs: &FileSystem) {
     }
     write_file(fs, ino(fs, b"full"), b"inside", &pattern(9, 4096));
     write_file(fs, ino(fs, b"moved"), b"inside", b"moved along");
+    for name in [&b"boundary"[..], b"gone"] {
+        fs.make_directory(CALLER, ROOT, name, 0o755, 0).unwrap();
+        set_boundary(fs, name, Some("label")).unwrap();
+    }
+    fs.remove_directory(CALLER, ROOT, b"gone").unwrap();
     fs.symlink(CALLER, ROOT, b"link", &[b't'; 100]).unwrap();
     fs.symlink(CALLER, ROOT, b"long link", &[b't'; 4000])
         .unwrap();
@@ -78,10 +83,22 @@ fn open_and_write(fs: &FileSystem) -> Prepared {
 
 fn nothing(fs: &FileSystem) -> Prepared {
     // The kernel has looked everything up that it asks about.
-    for name in [&b"file"[..], b"other", LONG, b"empty", b"full", b"moved"] {
+    let directories = [&b"empty"[..], b"full", b"moved", b"boundary"];
+    for name in [&b"file"[..], b"other", LONG]
+        .into_iter()
+        .chain(directories)
+    {
         ino(fs, name);
     }
     HandleId(0)
+}
+
+fn set_boundary(fs: &FileSystem, name: &[u8], label: Option<&str>) -> Done {
+    let request = BoundaryRequest {
+        label: label.map(str::to_owned),
+        key: None,
+    };
+    fs.set_boundary(CALLER, known(fs, name)?, &request)
 }
 
 fn rename(fs: &FileSystem, from: &[u8], to: &[u8], mode: RenameMode) -> Done {
@@ -113,6 +130,11 @@ pub(super) const OPERATIONS: &[Operation] = operations! {
     "create under a long name": nothing =>
         |fs, _| fs.create(CALLER, ROOT, OTHER_LONG, 0o644, 0).map(|_| ());
     "mkdir": nothing => |fs, _| fs.make_directory(CALLER, ROOT, b"new", 0o755, 0).map(|_| ());
+    "set boundary": nothing => |fs, _| set_boundary(fs, b"empty", Some("label"));
+    "set boundary of a boundary": nothing => |fs, _| set_boundary(fs, b"boundary", Some("other"));
+    "take a boundary away": nothing => |fs, _| set_boundary(fs, b"boundary", None);
+    "mkdir of a boundary": nothing =>
+        |fs, _| fs.make_directory(CALLER, ROOT, b"gone", 0o755, 0).map(|_| ());
     "mkdir under a long name": nothing =>
         |fs, _| fs.make_directory(CALLER, ROOT, OTHER_LONG, 0o755, 0).map(|_| ());
     "symlink": nothing => |fs, _| fs.symlink(CALLER, ROOT, b"new", b"target").map(|_| ());

@@ -11,7 +11,9 @@ use rand_chacha::rand_core::SeedableRng as _;
 use rustix::io::Errno;
 
 use crate::format::{BLOCK_LEN, BlockIndex, SEALED_BLOCK_LEN};
-use crate::fs::{Allocation, Change, FileSystem, HandleId, Ino, OpenFlags, RenameMode};
+use crate::fs::{
+    Allocation, BoundaryRequest, Change, FileSystem, HandleId, Ino, OpenFlags, RenameMode,
+};
 use crate::sys::seam::watch;
 
 use super::disk::{Disk, Event, Number, Recorder};
@@ -461,6 +463,23 @@ fn perform(stage: &mut Stage, ordered: bool) {
     stage.fsync(below);
     stage.sync_directory(&[b"dir"]);
     stage.sync_directory(&[]);
+
+    let request = BoundaryRequest {
+        label: Some("label".into()),
+        key: None,
+    };
+    stage
+        .record(|fs| {
+            let made = fs.make_directory(CALLER, root, b"boundary", 0o700, 0)?;
+            fs.set_boundary(CALLER, made.ino, &request)
+        })
+        .unwrap();
+    let inside = stage.create(&[b"boundary", b"inside"]);
+    stage.write(inside, 0, &pattern(50, 5000));
+    stage.fsync(inside);
+    stage.sync_directory(&[b"boundary"]);
+    stage.sync_directory(&[]);
+
     let never = stage.create(&[b"never synced"]);
     stage.write(never, 0, &pattern(40, 20_000));
     stage.reopen(never);

@@ -19,6 +19,8 @@ pub(super) struct Shown {
     pub(super) size: u64,
     pub(super) content: Content,
     xattrs: BTreeMap<String, Vec<u8>>,
+    /// Of a directory, that of new files.
+    label: Option<String>,
 }
 
 /// A file's blocks, each with the error of reading it; another node's text.
@@ -83,7 +85,9 @@ pub(super) fn snapshot(fs: &FileSystem) -> Snapshot {
                     (name, value)
                 });
             let is_directory = kind == FileType::Directory;
+            let label = is_directory.then(|| fs.boundary(attr.ino).unwrap().label);
             let node = Shown {
+                label: label.flatten(),
                 kind: kind.as_raw_mode(),
                 mode: attr.stat.st_mode & 0o7777,
                 links: attr.stat.st_nlink,

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::audit::Durability;
-use crate::format::VolumeId;
+use crate::format::{HEADER_LEN, Header, RawHeader, VolumeId};
 use crate::fs::{
     Attr, Caller, Check, CheckOptions, FileSystem, FsError, Ino, NewVolume, Options, Services,
     Volume, VolumeError, volume_arn,
@@ -55,18 +56,26 @@ impl World {
         let unlock = Unlock::KeyFile(key_file);
         let home = Home::create(&path, &unlock, &HomeSettings::default()).unwrap();
         let service = home.service().unwrap();
-        let request = CreateKeyRequest {
-            policy: Some(canned::kmsfs_key_policy(home.account(), home.region())),
-            ..Default::default()
-        };
-        let admin = kms::Caller::new(home.admin());
-        let key = service.create_key(&admin, &request).unwrap();
-        Self {
+        let mut world = Self {
             directory,
             home: Arc::new(home),
             service,
-            key: key.key_metadata.arn,
-        }
+            key: String::new(),
+        };
+        world.key = world.new_key();
+        world
+    }
+
+    /// Makes a KMS key; its ARN.
+    pub(super) fn new_key(&self) -> String {
+        let policy = canned::kmsfs_key_policy(self.home.account(), self.home.region());
+        let request = CreateKeyRequest {
+            policy: Some(policy),
+            ..Default::default()
+        };
+        let admin = kms::Caller::new(self.home.admin());
+        let key = self.service.create_key(&admin, &request).unwrap();
+        key.key_metadata.arn
     }
 
     /// Whoever mounts.
@@ -158,13 +167,37 @@ impl TestVolume<'_> {
         locked.open(config, services, options)
     }
 
+    /// The backing entry of this inode number.
+    pub(super) fn backing_of(&self, number: u64) -> PathBuf {
+        let mut pending = vec![self.backing.clone()];
+        while let Some(directory) = pending.pop() {
+            for entry in fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                let stat = path.symlink_metadata().unwrap();
+                if stat.ino() == number {
+                    return path;
+                }
+                if stat.is_dir() {
+                    pending.push(path);
+                }
+            }
+        }
+        panic!("{number} has no backing entry")
+    }
+
     /// Denies `action` to everyone from the next tick on.
     pub(super) fn deny(&self, action: &str) {
+        self.deny_if(action, &json!({}));
+    }
+
+    /// The same under a condition.
+    pub(super) fn deny_if(&self, action: &str, condition: &Value) {
         let policy = self.world.home.policy_path(&self.id.to_string());
         let document = fs::read_to_string(&policy).unwrap();
         let mut document: Value = serde_json::from_str(&document).unwrap();
         document["Statement"].as_array_mut().unwrap().push(json!({
-            "Effect": "Deny", "Principal": "*", "Action": action, "Resource": "*"
+            "Effect": "Deny", "Principal": "*", "Action": action, "Resource": "*",
+            "Condition": condition
         }));
         // As `policy put`: a new file takes the place of the old one.
         let new = policy.with_extension("new");
@@ -212,6 +245,13 @@ impl TestVolume<'_> {
     pub(super) fn remove(self) {
         fs::remove_dir_all(self.backing).unwrap();
     }
+}
+
+/// What the newest copy of a backing file's header says.
+pub(super) fn header_of(path: &Path) -> Header {
+    let bytes = fs::read(path).unwrap();
+    let raw = RawHeader::parse(&bytes[..HEADER_LEN]).unwrap();
+    raw.newest().1.unverified().clone()
 }
 
 /// In memory where that has `user.*` attributes (Linux 6.6), since every test syncs a lot.

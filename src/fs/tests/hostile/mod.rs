@@ -2,6 +2,7 @@
 //! recorded, or in the right content, never in other bytes, a panic or a hang.
 
 mod blocks;
+mod boundaries;
 mod headers;
 mod names;
 mod nodes;
@@ -12,7 +13,7 @@ mod undetected;
 use crate::fs::Writer;
 use std::cell::Cell;
 use std::fs::{self, OpenOptions};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::format::{COPY_LEN, RawHeader, seal_anew};
@@ -150,20 +151,7 @@ impl<'v> Attacked<'v> {
     pub(super) fn backing(&self, path: &str) -> PathBuf {
         let attr = self.find(path).unwrap();
         self.fs.forget(attr.ino, 1);
-        let mut pending = vec![self.volume.backing.clone()];
-        while let Some(directory) = pending.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                let stat = path.symlink_metadata().unwrap();
-                if stat.ino() == attr.stat.st_ino {
-                    return path;
-                }
-                if stat.is_dir() {
-                    pending.push(path);
-                }
-            }
-        }
-        panic!("{path} has no backing entry")
+        self.volume.backing_of(attr.stat.st_ino)
     }
 
     /// It ended in an integrity failure.
