@@ -13,12 +13,12 @@ cd "$(dirname "$0")/.."
 source scripts/lib.sh
 
 seconds=${1:-20}
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
 if (($# > 1)); then
     targets=("${@:2}")
 else
     mapfile -t targets < <(basename -s .rs fuzz/fuzz_targets/*.rs)
 fi
+tool cargo-fuzz 0.13.2
 export RUSTC_BOOTSTRAP=1
 say "Building ${#targets[@]} targets"
 cargo fuzz build --fuzz-dir fuzz --sanitizer none --target-dir "$target/fuzz"

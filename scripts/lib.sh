@@ -34,6 +34,21 @@ install_missing() {
         apt-get install -qy --no-install-recommends "${missing[@]}"
 }
 
+# Where cargo builds, and the test tools beside it.
+target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+tools=$target/tools
+export PATH=$tools/bin:$PATH
+
+# tool NAME VERSION: a test tool from crates.io, built once. Without optimisation, for its compile
+# time is most of what it costs; only fsx computes much.
+tool() {
+    [[ -x $tools/bin/$1 && -f $tools/$1-$2 ]] && return
+    say "Building $1 $2"
+    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --force \
+        --root "$tools" --target-dir "$tools/build" "$1@$2"
+    touch "$tools/$1-$2"
+}
+
 # What a build and a mount need. libc6-dev comes apart from gcc without recommended packages.
 install_build_and_fuse() {
     command -v cargo >/dev/null || die "Rust is missing: see https://rustup.rs"

@@ -2,11 +2,9 @@
 # Before it is sourced, `logs` names the directory of the logs and `only` the steps asked for.
 # shellcheck shell=bash disable=SC2154
 
-target=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-tools=$target/tools
 logs=$target/$logs
-export CARGO_TERM_COLOR=never RUST_BACKTRACE=1 PATH=$tools/bin:$PATH
-mkdir -p "$logs" "$tools"
+export CARGO_TERM_COLOR=never RUST_BACKTRACE=1
+mkdir -p "$logs"
 
 # Everything the steps mount lies here. On a disk: a tmpfs has no user.* xattrs before Linux 6.6.
 work=$(mktemp -d /var/tmp/kmsfs-tests.XXXXXX)
@@ -62,16 +60,6 @@ step() {
 note() {
     printf '%-18s %s\n' "$1" "$2"
     summary+=("$(printf '%-18s %s' "$1" "$2")")
-}
-
-# tool NAME VERSION: a test tool from crates.io, built once. Without optimisation, for its compile
-# time is most of what it costs; only fsx computes much.
-tool() {
-    [[ -x $tools/bin/$1 && -f $tools/$1-$2 ]] && return
-    say "Building $1 $2"
-    CARGO_PROFILE_DEV_DEBUG=0 cargo install --quiet --locked --debug --force \
-        --root "$tools" --target-dir "$tools/build" "$1@$2"
-    touch "$tools/$1-$2"
 }
 
 sudo=()

@@ -41,6 +41,7 @@ else
     note advisories "NOT RUN: the RustSec database cannot be reached from here"
 fi
 step unit 1800 cargo test --locked --lib --bins
+step fuzz 1200 scripts/fuzz.sh 5
 step doctests 300 cargo test --locked --doc
 
 # ---- real mounts ----------------------------------------------------------------------------

@@ -259,6 +259,7 @@ fn only_the_access_key_of_a_mount_speaks_for_others_and_the_log_names_both() {
         identity["forwardedBy"],
         "arn:aws:iam::000000000000:user/host7"
     );
+    assert_eq!(identity["accessKeyId"], mount.id);
     assert!(!log.contains(&mount.secret) && !log.contains(&admin.secret));
 }
 
@@ -296,4 +297,18 @@ fn an_answer_its_record_and_the_keys_last_use_carry_one_request_id() {
         usage["KeyLastUsage"]["CloudTrailEventId"],
         record["eventID"]
     );
+}
+
+#[test]
+fn no_replica_is_made_in_a_region_that_is_not_served() {
+    let place = Place::new();
+    let admin = place.user(&["admin", "--admin"]);
+    let regions = ["--region", "us-east-1,eu-west-1"];
+    let server = place.serve(&[&["--listen", "127.0.0.1:0"], &regions[..]].concat());
+    let made = server.done(&admin, "CreateKey", &json!({ "MultiRegion": true }));
+    let key = &made["KeyMetadata"]["KeyId"];
+    let replicate = |region| json!({ "KeyId": key, "ReplicaRegion": region });
+    let refused = server.error(&admin, "ReplicateKey", &replicate("ap-south-1"));
+    assert_eq!(refused, "UnsupportedOperationException");
+    server.done(&admin, "ReplicateKey", &replicate("eu-west-1"));
 }

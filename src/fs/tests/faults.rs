@@ -17,7 +17,7 @@ use super::snapshot::{Snapshot, is_between, snapshot};
 use super::world::{TestVolume, World, errno};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fault {
+pub(super) enum Fault {
     /// The call fails, and the next ones do not.
     Once(Errno),
     /// The call and all after it fail.
@@ -31,11 +31,22 @@ enum Fault {
 }
 
 /// Lets the call number `at` fail.
-struct Faults {
+pub(super) struct Faults {
     fault: Fault,
     at: usize,
-    calls: usize,
+    pub(super) calls: usize,
     is_short: bool,
+}
+
+impl Faults {
+    pub(super) fn new(fault: Fault, at: usize) -> Self {
+        Self {
+            fault,
+            at,
+            calls: 0,
+            is_short: false,
+        }
+    }
 }
 
 impl Watch for Faults {
@@ -202,12 +213,7 @@ fn every_call_fails(fault: Fault) {
             let fs = volume.mount();
             furnish(&fs);
             let prepared = (operation.prepare)(&fs);
-            let faults = Faults {
-                fault,
-                at,
-                calls: 0,
-                is_short: false,
-            };
+            let faults = Faults::new(fault, at);
             let result = watch(Rc::new(RefCell::new(faults)), || {
                 (operation.act)(&fs, prepared)
             });

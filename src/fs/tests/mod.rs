@@ -11,6 +11,7 @@ mod ops;
 mod pair;
 mod power;
 mod random;
+mod settling;
 mod snapshot;
 mod torn;
 mod world;

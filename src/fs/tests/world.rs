@@ -152,7 +152,7 @@ impl TestVolume<'_> {
         }
     }
 
-    fn try_mount_at(&self, backing: &Path) -> Result<FileSystem, VolumeError> {
+    pub(super) fn try_mount_at(&self, backing: &Path) -> Result<FileSystem, VolumeError> {
         let volume = Volume::read(backing)?;
         let (locked, config) = volume.lock(Path::new("/nowhere"), |_| false)?;
         let services = self.services(&config.unverified().volume.to_string());
