@@ -53,8 +53,7 @@ fn mount_with(volume: &TestVolume<'_>, fault: Fault, at: usize) -> usize {
         let _ = fs.sweep(|| true);
         let _ = fs.unmount();
     });
-    let calls = faults.borrow().calls;
-    calls
+    faults.borrow().calls
 }
 
 fn every_call_fails(fault: Fault) {
