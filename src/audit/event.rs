@@ -12,6 +12,7 @@ use super::identity::{Identity, IdentityKind, Process, account_of};
 use super::json;
 use super::recover::Recovery;
 use super::rotate::Removed;
+use super::sink::Lost;
 use super::value::Value;
 
 /// Which service the event happened in.
@@ -151,6 +152,7 @@ pub(super) enum Details<'a> {
         previous: String,
     },
     Removed(Removed),
+    Lost(Lost),
     Checkpoint(Checkpoint),
     Recovered(Recovery),
 }

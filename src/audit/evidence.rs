@@ -30,6 +30,8 @@ pub(super) enum By {
     Checkpoint,
     /// A checkpoint of another log.
     Other { log: String, at: Place },
+    /// A signed head that was kept elsewhere.
+    Elsewhere,
 }
 
 impl Claim {
@@ -41,6 +43,7 @@ impl Claim {
         match &self.by {
             By::Head => "the signed head".to_owned(),
             By::Checkpoint => "a signed checkpoint".to_owned(),
+            By::Elsewhere => "a signed head kept elsewhere".to_owned(),
             By::Other { log, at } => {
                 format!("record {} of the log {log}", at.segment + at.line - 1)
             }

@@ -21,6 +21,7 @@ use super::record::time_of;
 use super::recover::{Found, find_end};
 use super::segments::{first_line, is_same};
 use super::settings::Settings;
+use super::sink::{self, Sink};
 use super::writer::{Tail, Writer};
 use super::{AuditError, io_error};
 
@@ -55,7 +56,7 @@ pub struct Unsynced(Recorded);
 
 /// A log open for writing. There is one for each file: the file is locked (`flock(2)`).
 ///
-/// Opening starts a thread, so a program that daemonises opens its logs afterwards. Dropping closes
+/// Opening starts threads, so a program that daemonises opens its logs afterwards. Dropping closes
 /// the log as [`close`](Self::close) does, without saying whether that worked.
 pub struct Log {
     shared: Arc<Shared>,
@@ -68,6 +69,7 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     durability: Durability,
     anchor: Arc<dyn Anchor>,
+    sinks: Arc<[Sink]>,
     pub(super) writer: Mutex<Writer>,
     /// Wakes the log's thread; goes with `writer`.
     wake: Condvar,
@@ -121,8 +123,16 @@ impl Log {
             .map_err(io_error("read", &files.log))?
             .and_then(|line| time_of(&line))
             .unwrap_or_else(Timestamp::now);
-        let writer = Writer::new(files.source(), file, begun, tail);
-        let shared = Arc::new(Shared::new(files, settings, durability, anchor, writer));
+        let sinks = settings
+            .sinks
+            .iter()
+            .map(|target| Sink::start(target, name));
+        let sinks: Arc<[Sink]> = sinks
+            .collect::<Result<_, _>>()
+            .map_err(io_error("start a thread for", &files.log))?;
+        let writer = Writer::new(files.source(), file, begun, tail, Arc::clone(&sinks));
+        let shared = Shared::new(files, settings, durability, anchor, sinks, writer);
+        let shared = Arc::new(shared);
         if let Some(event) = first {
             shared.record(event)?;
             shared.publish_head()?;
@@ -223,12 +233,25 @@ impl Log {
         let _ = thread.join();
         let archivist = self.shared.archivist.lock().take();
         archivist.map(JoinHandle::join);
-        let pending = self.shared.writer.lock().checkpoint_due.is_some();
-        if pending {
+        let pending = || self.shared.writer.lock().checkpoint_due.is_some();
+        let finished = if pending() {
             self.shared.checkpoint()
         } else {
             self.shared.publish_head()
+        };
+        let until = sink::last_chance();
+        for sink in &*self.shared.sinks {
+            sink.close();
         }
+        for sink in &*self.shared.sinks {
+            sink.drain(until);
+        }
+        finished?;
+        self.shared.record_lost()?;
+        if pending() {
+            self.shared.checkpoint()?;
+        }
+        Ok(())
     }
 }
 
@@ -268,6 +291,7 @@ impl Shared {
         settings: Settings,
         durability: Durability,
         anchor: Arc<dyn Anchor>,
+        sinks: Arc<[Sink]>,
         writer: Writer,
     ) -> Self {
         Self {
@@ -275,6 +299,7 @@ impl Shared {
             settings,
             durability,
             anchor,
+            sinks,
             synced: Mutex::new(writer.tail),
             writer: Mutex::new(writer),
             wake: Condvar::new(),
@@ -323,6 +348,15 @@ impl Shared {
             event_id: event.into_id(),
             seq: link.seq,
         })
+    }
+
+    /// Says what the sinks have lost.
+    fn record_lost(&self) -> Result<(), AuditError> {
+        for lost in self.sinks.iter().filter_map(Sink::take_lost) {
+            let event = Event::of_log(self.files.source(), "SinkLost", Details::Lost(lost));
+            self.record(event.administration())?;
+        }
+        Ok(())
     }
 
     /// Appends one record; `counts` if it waits for the head and a checkpoint.
@@ -454,6 +488,7 @@ impl Shared {
     /// Does what is due, and closes the segment if that is due too.
     fn act(self: &Arc<Self>, checkpoint: bool) -> Result<(), AuditError> {
         if checkpoint {
+            self.record_lost()?;
             self.checkpoint()?;
         } else {
             self.publish_head()?;

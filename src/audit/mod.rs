@@ -20,6 +20,8 @@
 mod answers;
 pub mod chain;
 mod checkpoint;
+mod deliver;
+mod elsewhere;
 mod event;
 mod evidence;
 mod files;
@@ -41,6 +43,7 @@ mod report;
 mod rotate;
 mod segments;
 mod settings;
+mod sink;
 mod tail;
 mod value;
 mod verify;
@@ -64,9 +67,10 @@ pub use query::{Filter, Paths, Query, query};
 pub use record::Record;
 pub use report::{Finding, LogReport, Report, Verdict};
 pub use settings::Settings;
+pub use sink::Target;
 pub use tail::{Follow, tail};
 pub use value::{Value, truncated};
-pub use verify::verify;
+pub use verify::{verify, verify_with};
 
 /// The JSON Schema (draft 2020-12) of a record, as `docs/audit.schema.json` has it.
 pub const SCHEMA: &str = include_str!("../../docs/audit.schema.json");

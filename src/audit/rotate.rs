@@ -286,6 +286,7 @@ fn begin_segment(files: &Files, writer: &mut Writer) -> io::Result<()> {
         first: link.seq,
         end: line.len() as u64,
     };
+    writer.copy(&line);
     Ok(())
 }
 

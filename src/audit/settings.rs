@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::sink::Target;
 use super::{AuditError, io_error};
 
 const FILE: &str = "settings.json";
@@ -29,6 +30,8 @@ pub struct Settings {
     pub keep_seconds: Option<NonZeroU64>,
     /// The oldest closed segments are removed while all of them together take more bytes on disk.
     pub keep_bytes: Option<NonZeroU64>,
+    /// Where copies of the records go as well.
+    pub sinks: Vec<Target>,
 }
 
 impl Default for Settings {
@@ -39,6 +42,7 @@ impl Default for Settings {
             compress: true,
             keep_seconds: None,
             keep_bytes: None,
+            sinks: Vec::new(),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::files::Files;
 use super::report::{Finding, LogReport, Report, Verdict};
 use super::segments::{Segment, segments};
 use super::walk::{Walk, Wanted, follow};
-use super::{AuditError, parallel};
+use super::{AuditError, elsewhere, parallel};
 
 /// How old a record may be that the head does not cover yet: the head lags half a second plus a
 /// sync, and a clock may have been set a little.
@@ -33,19 +33,43 @@ pub fn verify(directory: &Path, public_key: Option<&[u8; 32]>) -> Result<Report,
     verify_at(directory, public_key, Timestamp::now())
 }
 
+/// [`verify`] that also compares with the signed heads in the file `heads`, which was kept where nobody
+/// could remove or put back what they vouch for. A log that is gone with everything that told of it is
+/// truncated then, and an older state of all logs together too.
+///
+/// # Errors
+/// As [`verify`]; when `heads` cannot be read, or has a line that this home's key has not signed.
+pub fn verify_with(
+    directory: &Path,
+    public_key: &[u8; 32],
+    heads: &Path,
+) -> Result<Report, AuditError> {
+    let elsewhere = elsewhere::heads(heads, public_key)?;
+    judge(directory, Some(public_key), Timestamp::now(), &elsewhere)
+}
+
 /// [`verify`] that takes the time as `now`.
 pub(super) fn verify_at(
     directory: &Path,
     key: Option<&[u8; 32]>,
     now: Timestamp,
 ) -> Result<Report, AuditError> {
-    match judge_all(directory, key, now)? {
+    judge(directory, key, now, &[])
+}
+
+fn judge(
+    directory: &Path,
+    key: Option<&[u8; 32]>,
+    now: Timestamp,
+    elsewhere: &[(Link, String)],
+) -> Result<Report, AuditError> {
+    match judge_all(directory, key, now, elsewhere)? {
         // A segment that retention let go between the passes is missed in the second, and the record
         // that says so was not vouched for in the first.
         Judged {
             report,
             is_missing_start: true,
-        } if report.exit_code() != 0 => Ok(judge_all(directory, key, now)?.report),
+        } if report.exit_code() != 0 => Ok(judge_all(directory, key, now, elsewhere)?.report),
         judged => Ok(judged.report),
     }
 }
@@ -59,12 +83,20 @@ fn judge_all(
     directory: &Path,
     key: Option<&[u8; 32]>,
     now: Timestamp,
+    elsewhere: &[(Link, String)],
 ) -> Result<Judged, AuditError> {
     let mut logs = BTreeMap::new();
     for files in Files::list(directory)? {
         logs.insert(files.name.clone(), Evidence::gather_head(files, key)?);
     }
-    let mut others = Vec::new();
+    let claimed = elsewhere.iter().map(|(link, log)| {
+        let claim = Claim {
+            link: *link,
+            by: By::Elsewhere,
+        };
+        (claim, log.clone())
+    });
+    let mut others: Vec<_> = claimed.collect();
     let all = all_segments(&logs)?;
     let found = parallel::map(&all, |(log, segment)| checkpoints(log, segment, key));
     for ((log, _), found) in all.iter().zip(found) {
@@ -165,7 +197,7 @@ impl Evidence {
             .iter()
             .filter(|claim| match &claim.by {
                 By::Other { log, at } => *at <= trusted[log.as_str()],
-                By::Head | By::Checkpoint => true,
+                By::Head | By::Checkpoint | By::Elsewhere => true,
             })
             .collect();
         let agreed = claims

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::chain::{Link, Unsealed};
 use super::event::{Details, Event, Source};
 use super::recover::Recovery;
+use super::sink::{Item, Sink};
 
 /// How long a record may wait for the disk and the signed head. Half the second that is promised
 /// leaves the other half to the sync itself.
@@ -18,6 +19,9 @@ pub(super) const SYNC_AFTER: Duration = Duration::from_millis(500);
 const CHECKPOINT_AFTER: Duration = Duration::from_secs(10);
 /// How many records may wait for a checkpoint.
 const CHECKPOINT_RECORDS: u32 = 4096;
+
+/// How a record begins that is about something else than the log itself.
+const CALL: &[u8] = br#"{"eventVersion":"1.11","eventType":"AwsApiCall""#;
 
 /// The last record and where it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +56,18 @@ pub(super) struct Writer {
     pub(super) checkpoint_due: Option<Instant>,
     since_checkpoint: u32,
     pub(super) closing: bool,
+    /// Where each record goes as well, in the order of the log.
+    sinks: Arc<[Sink]>,
 }
 
 impl Writer {
-    pub(super) fn new(source: Source, file: File, begun: Timestamp, tail: Tail) -> Self {
+    pub(super) fn new(
+        source: Source,
+        file: File,
+        begun: Timestamp,
+        tail: Tail,
+        sinks: Arc<[Sink]>,
+    ) -> Self {
         Self {
             source,
             file: Arc::new(file),
@@ -67,6 +79,7 @@ impl Writer {
             checkpoint_due: None,
             since_checkpoint: 0,
             closing: false,
+            sinks,
         }
     }
 
@@ -126,6 +139,21 @@ impl Writer {
         Ok(())
     }
 
+    /// Hands a written record to the sinks.
+    pub(super) fn copy(&self, line: &[u8]) {
+        if self.sinks.is_empty() {
+            return;
+        }
+        let item = Item {
+            seq: self.tail.link.seq,
+            is_call: line.starts_with(CALL),
+            line: line.trim_ascii_end().into(),
+        };
+        for sink in &*self.sinks {
+            sink.offer(item.clone());
+        }
+    }
+
     fn write(&mut self, event: Unsealed) -> io::Result<Link> {
         let (link, line) = event.seal(self.tail.link);
         let mut file = &*self.file;
@@ -139,6 +167,7 @@ impl Writer {
             end: self.tail.end + line.len() as u64,
             ..self.tail
         };
+        self.copy(&line);
         Ok(link)
     }
 }

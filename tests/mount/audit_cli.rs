@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -610,4 +611,108 @@ fn logs_of_a_mount_and_its_key_service_rotate_as_they_were_told_and_stay_whole()
             .code(TAMPERED);
         fs::rename(&aside, &first).unwrap();
     }
+}
+
+#[test]
+fn heads_kept_elsewhere_tell_that_all_logs_of_a_home_were_removed() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let (heads, audit) = (home.path("heads"), home.dir().join("audit"));
+    let sink = format!("heads:{}", heads.display());
+    let settings = home.json(["audit", "settings", "--sink", &sink]);
+    assert_eq!(settings["sinks"], json!([sink]), "{settings}");
+    fs::write(volume.mount().path("f"), b"x").unwrap();
+    let verify = |code: i32| {
+        let mut command = home.kmsfs();
+        command.args(["audit", "verify", "--heads"]).arg(&heads);
+        command.assert().code(code);
+    };
+    verify(INTACT);
+    for entry in fs::read_dir(&audit).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    home.kmsfs()
+        .args(["audit", "verify"])
+        .assert()
+        .code(UNANCHORED);
+    verify(TRUNCATED);
+}
+
+/// Whether a log has the record of an open of `path`.
+fn has_open_of(log: &Path, path: &str) -> bool {
+    let path = format!("\"path\":\"{}\"", STANDARD.encode(path));
+    let text = fs::read_to_string(log).unwrap();
+    text.lines()
+        .any(|line| line.contains(&path) && line.contains("\"eventName\":\"Open\""))
+}
+
+#[test]
+fn no_open_succeeds_before_its_record_is_in_the_log() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let audit = home.dir().join("audit");
+    let saved = home.path("saved");
+    fs::rename(&audit, &saved).unwrap();
+    fs::create_dir(&audit).unwrap();
+    let small = TinyFilesystem::mount(&audit);
+    copy_all(&saved, &audit);
+
+    let mount = volume.mount();
+    let log = volume_log(&home);
+    let names: Vec<String> = (0..150).map(|number| format!("f{number}")).collect();
+    for name in &names {
+        fs::write(mount.path(name), b"x").unwrap();
+    }
+    // The disk is full every other moment, while three threads open.
+    let (done, opened, refused) = (
+        AtomicBool::new(false),
+        AtomicUsize::new(0),
+        AtomicUsize::new(0),
+    );
+    std::thread::scope(|scope| {
+        let filler = audit.join("filler");
+        let (small, done) = (&small, &done);
+        scope.spawn(move || {
+            while !done.load(Ordering::Relaxed) {
+                small.fill(&filler);
+                std::thread::sleep(Duration::from_millis(30));
+                fs::remove_file(&filler).unwrap();
+                std::thread::sleep(Duration::from_millis(30));
+            }
+        });
+        let openers: Vec<_> = names
+            .chunks(names.len() / 3)
+            .map(|names| {
+                let (mount, log, opened, refused) = (&mount, &log, &opened, &refused);
+                scope.spawn(move || {
+                    for name in names {
+                        std::thread::sleep(Duration::from_millis(3));
+                        match fs::File::open(mount.path(name)) {
+                            Ok(_) => {
+                                opened.fetch_add(1, Ordering::Relaxed);
+                                assert!(
+                                    has_open_of(log, name),
+                                    "{name} was opened without a record"
+                                );
+                            }
+                            Err(error) => {
+                                let code = rustix::io::Errno::IO.raw_os_error();
+                                assert_eq!(error.raw_os_error(), Some(code), "{name}");
+                                refused.fetch_add(1, Ordering::Relaxed);
+                            }
+                        }
+                    }
+                })
+            })
+            .collect();
+        let results: Vec<_> = openers.into_iter().map(|opener| opener.join()).collect();
+        done.store(true, Ordering::Relaxed);
+        for result in results {
+            result.unwrap();
+        }
+    });
+    assert!(opened.into_inner() > 0, "no open succeeded");
+    assert!(refused.into_inner() > 0, "the disk was never full");
+    drop(mount);
+    home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
 }

@@ -55,9 +55,17 @@ fn after_a_failed_sync_nothing_more_is_taken() {
         end: 0,
     };
     let pipe = OwnedFd::from(pipe).into();
-    let writer = Writer::new(files.source(), pipe, Timestamp::now(), tail);
+    let sinks: Arc<[Sink]> = [].into();
+    let writer = Writer::new(files.source(), pipe, Timestamp::now(), tail, sinks.clone());
     let settings = Settings::default();
-    let shared = Shared::new(files, settings, Durability::Balanced, place.signer, writer);
+    let shared = Shared::new(
+        files,
+        settings,
+        Durability::Balanced,
+        place.signer,
+        sinks,
+        writer,
+    );
     shared.record(event(&origin, alice())).unwrap();
     for _ in 0..2 {
         let denied = event(&origin, alice()).denied(Refusal::NoAllow, Vec::new());

@@ -354,3 +354,52 @@ fn a_line_longer_than_any_record_is_tampering_and_not_read_whole() {
     place.write_lines(VOLUME, &lines);
     assert_tampered_at(&place, 5, "no record");
 }
+
+#[test]
+fn a_clock_set_back_a_day_breaks_nothing_and_lets_nothing_go() {
+    let place = Place::new();
+    let hour = std::num::NonZeroU64::new(3600);
+    let settings = Settings {
+        rotate_seconds: hour,
+        keep_seconds: hour,
+        ..Settings::default()
+    };
+    settings.write(place.path()).unwrap();
+    let log = place.open(VOLUME);
+    let mut lines = place.lines(VOLUME);
+    log.close().unwrap();
+    // The log as it would be had it been begun tomorrow, signed by the same key.
+    let time = |line: &str| -> String {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        record["eventTime"].as_str().unwrap().to_owned()
+    };
+    let now: jiff::Timestamp = time(&lines[0]).parse().unwrap();
+    let tomorrow = now + jiff::SignedDuration::from_hours(24);
+    lines[0] = lines[0].replace(&time(&lines[0]), &format!("{tomorrow:.6}"));
+    rehash(VOLUME, &mut lines, 0);
+    place.write_lines(VOLUME, &lines);
+    let link = Link::genesis(VOLUME).follow(lines[0].as_bytes()).unwrap();
+    let tail = writer::Tail {
+        link,
+        first: 1,
+        end: lines[0].len() as u64 + 1,
+    };
+    let signed = place.signer.anchor(VOLUME, link.seq, &link.hash).unwrap();
+    let files = files::Files::new(place.path(), VOLUME).unwrap();
+    let head = head::SignedHead::new(VOLUME, tail, signed.signature);
+    head.write(&files).unwrap();
+
+    let log = place.open(VOLUME);
+    open_files(&log, 5);
+    log.rotate().unwrap();
+    open_files(&log, 5);
+    log.close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+    let early = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24);
+    let key = place.signer.public_key();
+    let report = super::super::verify::verify_at(place.path(), Some(&key), early).unwrap();
+    assert_eq!(report.exit_code(), 0, "{report}");
+    let records = query(place.path(), Filter::default()).unwrap();
+    let seqs: Vec<u64> = records.map(|record| record.unwrap().seq).collect();
+    assert!(seqs.iter().copied().eq(1..=seqs.len() as u64), "{seqs:?}");
+}

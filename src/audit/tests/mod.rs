@@ -8,6 +8,7 @@ mod generations;
 mod reading;
 mod schema;
 mod segments;
+mod sinks;
 mod writing;
 
 use std::collections::BTreeMap;

@@ -8,6 +8,7 @@ use jiff::{Span, Timestamp, ZonedDateTime, civil};
 
 use super::service::ServiceArgs;
 use super::{Output, help};
+use crate::audit::Target;
 use crate::cli::exit::Exit;
 
 /// Verify and search the audit logs
@@ -161,7 +162,9 @@ impl ReportArgs {
   kmsfs audit settings
   kmsfs audit settings --rotate-size 256M --rotate-age 7d
   kmsfs audit settings --keep-age 400d --keep-size 20G
-  kmsfs audit settings --keep-age never",
+  kmsfs audit settings --keep-age never
+  kmsfs audit settings --sink journald --sink syslog:tcp:collector.example:601
+  kmsfs audit settings --sink heads:/mnt/other-host/kmsfs.heads",
     &[Exit::BadHome],
 ))]
 pub struct SettingsArgs {
@@ -180,9 +183,25 @@ pub struct SettingsArgs {
     /// Remove the oldest closed files of a log while they take more than this, or never
     #[arg(long, value_name = "SIZE|never", value_parser = limit_of_size)]
     pub keep_size: Option<Limit>,
+    /// Send each record there too: journald, syslog (/dev/log), syslog:/PATH, syslog:udp:HOST:PORT,
+    /// syslog:tcp:HOST:PORT; heads:/PATH appends signed heads to a file for `audit verify --heads`.
+    /// Repeat for several; these replace those before, and none is none
+    #[arg(long, value_name = "SINK", value_parser = sink)]
+    pub sink: Vec<Sink>,
     /// How to print the settings.
     #[command(flatten)]
     pub output: Output,
+}
+
+/// A sink, or that there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sink(pub Option<Target>);
+
+fn sink(text: &str) -> Result<Sink, String> {
+    if text == "none" {
+        return Ok(Sink(None));
+    }
+    text.parse().map(|target| Sink(Some(target)))
 }
 
 /// A limit that can be given up.
@@ -263,10 +282,14 @@ pub struct ExportArgs {
 #[command(after_long_help = help(
     "Examples:
   kmsfs audit verify || alert 'audit log'
-  kmsfs audit verify --json",
+  kmsfs audit verify --json
+  kmsfs audit verify --heads /mnt/other-host/kmsfs.heads",
     &[Exit::Tampered, Exit::Truncated, Exit::Unanchored, Exit::BadHome],
 ))]
 pub struct VerifyArgs {
+    /// Compare with the signed heads in FILE, as `audit settings --sink heads:FILE` keeps them
+    #[arg(long, value_name = "FILE")]
+    pub heads: Option<PathBuf>,
     /// How to print the result.
     #[command(flatten)]
     pub output: Output,

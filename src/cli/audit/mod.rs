@@ -41,7 +41,11 @@ pub(super) fn run(access: &Access, arguments: AuditArgs) -> Result<Exit, CliErro
 
 fn verify(access: &Access, arguments: &VerifyArgs) -> Result<Exit, CliError> {
     let home = access.look()?;
-    let report = audit::verify(&home.audit_dir(), Some(&home.signing_public_key()))?;
+    let (directory, key) = (home.audit_dir(), home.signing_public_key());
+    let report = match &arguments.heads {
+        Some(heads) => audit::verify_with(&directory, &key, heads)?,
+        None => audit::verify(&directory, Some(&key))?,
+    };
     let (exit, verdict) = match report.exit_code() {
         0 => (Exit::Success, "intact"),
         3 => (Exit::Tampered, "tampered"),
@@ -126,6 +130,12 @@ fn settings(access: &Access, arguments: &SettingsArgs) -> Result<Exit, CliError>
         compress: arguments.compress.unwrap_or(before.compress),
         keep_seconds: arguments.keep_age.map_or(before.keep_seconds, |age| age.0),
         keep_bytes: arguments.keep_size.map_or(before.keep_bytes, |size| size.0),
+        sinks: if arguments.sink.is_empty() {
+            before.sinks.clone()
+        } else {
+            let named = arguments.sink.iter();
+            named.filter_map(|sink| sink.0.clone()).collect()
+        },
     };
     if settings != before {
         settings.write(&directory)?;
@@ -151,6 +161,9 @@ fn settings(access: &Access, arguments: &SettingsArgs) -> Result<Exit, CliError>
         ("Remove closed files after", age(settings.keep_seconds)),
         ("Remove closed files beyond", size(settings.keep_bytes)),
     ]);
+    for sink in &settings.sinks {
+        output::fields(&[("Send records to", sink.to_string())]);
+    }
     Ok(Exit::Success)
 }
 
