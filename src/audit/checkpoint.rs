@@ -10,6 +10,10 @@ use super::json::{as_base64, as_hex, hex};
 pub(super) const PREFIX: &[u8] =
     br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"Checkpoint","#;
 
+/// How the line of a `LogOpened` record begins: no other record's does.
+pub(super) const OPENED: &[u8] =
+    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogOpened","#;
+
 /// The state of a log: its last record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
@@ -79,6 +83,10 @@ pub(super) struct Checkpoint {
     pub(super) signature: Vec<u8>,
     /// Heads of other logs, as the key service knew them.
     pub(super) anchors: Vec<Head>,
+    /// Whether the log was closed with this record. What follows then is a `LogOpened` record, and the
+    /// head is signed anew before anything else is recorded.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) closing: bool,
 }
 
 impl Checkpoint {

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use super::checkpoint::Checkpoint;
 use super::elsewhere::ElsewhereHead;
-use super::query::Filter;
 use super::record::Fields;
 use super::sink::Target;
 use super::{Outcome, Record};
@@ -54,9 +53,10 @@ impl Delivery {
             };
         }
         // The log's own lines are records.
-        let Ok(Some(record)) = read(&self.log, line) else {
+        let Ok(fields) = Fields::read(line) else {
             return Ok(());
         };
+        let record = fields.into_record(&self.log, line);
         let message = match &self.target {
             Target::Journald(_) => journal(&record),
             _ => self.syslog(&record),
@@ -128,12 +128,6 @@ fn severity(record: &Record) -> u8 {
         Outcome::Allowed => 6,
         Outcome::Denied | Outcome::Failed => 4,
     }
-}
-
-fn read(log: &str, line: &[u8]) -> Result<Option<Record>, serde_json::Error> {
-    let fields = Fields::read(line)?;
-    let wanted = fields.pass(&Filter::default());
-    Ok(wanted.then(|| fields.into_record(log, line)))
 }
 
 fn connect(target: &Target) -> io::Result<Connection> {

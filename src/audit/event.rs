@@ -12,6 +12,7 @@ use super::identity::{Identity, IdentityKind, Process, account_of};
 use super::json;
 use super::recover::Recovery;
 use super::rotate::Removed;
+use super::settings::Settings;
 use super::sink::Lost;
 use super::value::Value;
 
@@ -145,11 +146,20 @@ pub(super) enum Details<'a> {
         log: &'a str,
         format: u32,
     },
+    Opened {
+        log: &'a str,
+        /// The process.
+        pid: u32,
+        settings: Settings,
+    },
     Continued {
         log: &'a str,
         format: u32,
         /// The name of the closed segment before.
         previous: String,
+    },
+    Full {
+        reason: String,
     },
     Removed(Removed),
     Lost(Lost),

@@ -1,5 +1,6 @@
 //! What vouches for a log: its signed head, its signed checkpoints, other logs' checkpoints.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::chain::Link;
@@ -56,6 +57,8 @@ pub(super) struct Evidence {
     pub(super) files: Files,
     pub(super) claims: Vec<Claim>,
     pub(super) checkpoints: u64,
+    /// The records that it was closed with.
+    pub(super) closings: BTreeSet<u64>,
     /// The record its head vouches for.
     pub(super) head: Option<u64>,
     pub(super) bad_head: Option<String>,
@@ -76,6 +79,7 @@ impl Evidence {
             files,
             claims: Vec::new(),
             checkpoints: 0,
+            closings: BTreeSet::new(),
             head: None,
             bad_head: None,
             bad_checkpoint: None,
@@ -101,6 +105,9 @@ impl Evidence {
             match checkpoint {
                 Ok(checkpoint) => {
                     self.checkpoints += 1;
+                    if checkpoint.closing {
+                        self.closings.insert(at.segment + at.line - 1);
+                    }
                     self.claims.push(Claim {
                         link: checkpoint.link(),
                         by: By::Checkpoint,

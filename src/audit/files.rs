@@ -21,6 +21,8 @@ pub(super) struct Files {
     pub(super) closed: PathBuf,
     /// The signed head.
     pub(super) head: PathBuf,
+    /// Room that is kept for the alarm that the disk is full.
+    pub(super) reserve: PathBuf,
     /// Unfinished lines found after a crash, kept as evidence.
     pub(super) torn: PathBuf,
 }
@@ -38,6 +40,7 @@ impl Files {
             log: file(LOG),
             closed: file(CLOSED),
             head: file(HEAD),
+            reserve: file("reserve"),
             torn: file("torn"),
         })
     }

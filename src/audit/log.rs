@@ -19,12 +19,15 @@ use super::files::Files;
 use super::head::SignedHead;
 use super::record::time_of;
 use super::recover::{Found, find_end};
+use super::reserve::Reserve;
 use super::segments::{first_line, is_same};
 use super::settings::Settings;
 use super::sink::{self, Sink};
 use super::writer::{Tail, Writer};
 use super::{AuditError, io_error};
 
+/// The event of a log that is continued as it was closed.
+const OPENED: &str = "LogOpened";
 /// The longest seal: three fields, their names and the newline.
 const SEAL: usize = 200;
 /// How long the log's thread waits after an attempt that failed.
@@ -85,7 +88,7 @@ pub(super) struct Shared {
 
 impl Log {
     /// Opens `<directory>/<name>.jsonl`, mode 0600, and begins it if it is new. A log that a crash
-    /// left is set right and says so in a `LogRecovered` record.
+    /// left is set right and says so in a `LogRecovered` record; one that was closed says that it was opened.
     ///
     /// # Errors
     /// [`AuditError::Busy`] if it is open elsewhere, [`AuditError::Damaged`] if it is not as it was
@@ -99,26 +102,28 @@ impl Log {
         let files = Files::new(directory, name)?;
         let settings = Settings::read(directory)?;
         let file = open_locked(&files)?;
-        let (tail, first) = match find_end(&files, &file, &anchor.public_key())? {
+        if let Err(error) = Reserve::at(files.reserve.clone()).hold() {
+            tracing::warn!(log = name, %error, "no room is kept to say that the disk is full");
+        }
+        let (tail, event, details) = match find_end(&files, &file, &anchor.public_key())? {
             Found::New(tail) => {
                 let details = Details::Created {
                     log: name,
                     format: FORMAT,
                 };
-                (
-                    tail,
-                    Some(Event::of_log(files.source(), "LogCreated", details)),
-                )
+                (tail, "LogCreated", details)
             }
-            Found::Closed(tail) => (tail, None),
-            Found::Crashed(tail, recovery) => {
-                let details = Details::Recovered(recovery);
-                (
-                    tail,
-                    Some(Event::of_log(files.source(), "LogRecovered", details)),
-                )
+            Found::Closed(tail) => {
+                let details = Details::Opened {
+                    log: name,
+                    pid: std::process::id(),
+                    settings: settings.clone(),
+                };
+                (tail, OPENED, details)
             }
+            Found::Crashed(tail, recovery) => (tail, "LogRecovered", Details::Recovered(recovery)),
         };
+        let first = Event::of_log(files.source(), event, details);
         let begun = first_line(file.try_clone().map_err(io_error("read", &files.log))?)
             .map_err(io_error("read", &files.log))?
             .and_then(|line| time_of(&line))
@@ -130,12 +135,13 @@ impl Log {
         let sinks: Arc<[Sink]> = sinks
             .collect::<Result<_, _>>()
             .map_err(io_error("start a thread for", &files.log))?;
-        let writer = Writer::new(files.source(), file, begun, tail, Arc::clone(&sinks));
+        let writer = Writer::new(&files, file, begun, tail, Arc::clone(&sinks));
         let shared = Shared::new(files, settings, durability, anchor, sinks, writer);
         let shared = Arc::new(shared);
-        if let Some(event) = first {
-            shared.record(event)?;
-            shared.publish_head()?;
+        // Signed before anything else is recorded: see `Checkpoint::closing`.
+        shared.record(first)?;
+        shared.publish_head()?;
+        if event != OPENED {
             // The names of a new log and its head have to survive a power loss as well.
             let directory = &shared.files.directory;
             let sync = File::open(directory).and_then(|opened| opened.sync_all());
@@ -208,7 +214,7 @@ impl Log {
         }
     }
 
-    /// Brings everything to disk, with a checkpoint for records that have none, and ends.
+    /// Brings everything to disk, with a last checkpoint that says that the log is closed, and ends.
     ///
     /// # Errors
     /// As [`checkpoint`](Self::checkpoint). The records themselves are where they were written.
@@ -233,25 +239,18 @@ impl Log {
         let _ = thread.join();
         let archivist = self.shared.archivist.lock().take();
         archivist.map(JoinHandle::join);
-        let pending = || self.shared.writer.lock().checkpoint_due.is_some();
-        let finished = if pending() {
-            self.shared.checkpoint()
-        } else {
-            self.shared.publish_head()
-        };
-        let until = sink::last_chance();
-        for sink in &*self.shared.sinks {
-            sink.close();
+        let sinks = &self.shared.sinks;
+        // What they are to take has to be there before they are waited for.
+        let mut finished = Ok(());
+        if !sinks.is_empty() {
+            finished = self.shared.checkpoint();
+            let until = sink::last_chance();
+            sinks.iter().for_each(Sink::close);
+            sinks.iter().for_each(|sink| sink.drain(until));
+            finished = finished.and_then(|()| self.shared.record_lost());
         }
-        for sink in &*self.shared.sinks {
-            sink.drain(until);
-        }
-        finished?;
-        self.shared.record_lost()?;
-        if pending() {
-            self.shared.checkpoint()?;
-        }
-        Ok(())
+        let mut others = self.shared.publisher.lock();
+        finished.and(self.shared.checkpoint_with(&mut others, true))
     }
 }
 
@@ -369,6 +368,10 @@ impl Shared {
             });
         }
         let written = writer.append(event);
+        if written.is_err() {
+            // What the alarm says has to be signed.
+            self.wake.notify_one();
+        }
         let link = written.map_err(|source| AuditError::Write {
             file: self.files.log.clone(),
             source,
@@ -443,12 +446,13 @@ impl Shared {
     }
 
     pub(super) fn checkpoint(&self) -> Result<(), AuditError> {
-        self.checkpoint_with(&mut self.publisher.lock())
+        self.checkpoint_with(&mut self.publisher.lock(), false)
     }
 
     pub(super) fn checkpoint_with(
         &self,
         others: &mut BTreeMap<String, Head>,
+        closing: bool,
     ) -> Result<(), AuditError> {
         self.writer.lock().checkpoint_begins();
         let (tail, signature) = self.sign(others)?;
@@ -457,6 +461,7 @@ impl Shared {
             hash: tail.link.hash,
             signature,
             anchors: others.values().cloned().collect(),
+            closing,
         };
         let details = Details::Checkpoint(checkpoint);
         let mut event = Event::of_log(self.files.source(), "Checkpoint", details);

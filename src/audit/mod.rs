@@ -40,6 +40,7 @@ mod query;
 mod record;
 mod recover;
 mod report;
+mod reserve;
 mod rotate;
 mod segments;
 mod settings;
@@ -106,8 +107,8 @@ pub enum AuditError {
     /// The log on disk is not the one that was left, so it is not continued.
     #[error(
         "the audit log {} is not as it was left: {reason}. Nothing is appended to it. Run `kmsfs \
-         audit verify` for the whole picture; keep the file and its .head as evidence by moving \
-         them elsewhere, and the next start begins a new log",
+         audit verify` for the whole picture; keep the file, its .head and its .closed as evidence by \
+         moving them elsewhere, and the next start begins a new log",
         file.display()
     )]
     Damaged {

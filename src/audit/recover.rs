@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::chain::{Broken, Link, Sealed};
+use super::checkpoint::{Checkpoint, OPENED};
 use super::event::rfc3339;
 use super::files::Files;
 use super::head::{SignedHead, Vouched};
@@ -79,14 +80,17 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
     let head = SignedHead::read(files).map_err(io_error("read", &files.head))?;
     let vouched = head.map(|head| head.and_then(|head| head.check(&files.name, Some(key))));
     let vouched = vouched.transpose().map_err(damaged)?;
-    let signed = match vouched {
-        None => Tail {
-            link: Link::genesis(&files.name),
-            first: 1,
-            end: 0,
-        },
+    let (signed, is_closed) = match vouched {
+        None => {
+            let start = Tail {
+                link: Link::genesis(&files.name),
+                first: 1,
+                end: 0,
+            };
+            (start, false)
+        }
         Some(vouched) => match closed_since(files, file, vouched)? {
-            Some(closed) => cross(&closed, vouched)?.map_err(damaged)?,
+            Some(closed) => (cross(&closed, vouched)?.map_err(damaged)?, false),
             None => locate(file, length, vouched)
                 .map_err(failed())?
                 .map_err(damaged)?,
@@ -104,6 +108,12 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         let number = tail.link.seq + 2 - tail.first;
         let link = tail.link.follow(line.bytes);
         let link = link.map_err(|broken| damaged(format!("line {number}: {broken}")))?;
+        let is_opening = line.bytes.starts_with(OPENED) && tail.link == signed.link;
+        if is_closed && !is_opening {
+            return Err(damaged(format!(
+                "line {number} was appended after the log had been closed"
+            )));
+        }
         tail = Tail {
             link,
             end: line.start + line.bytes.len() as u64 + 1,
@@ -182,8 +192,9 @@ fn cross(closed: &[Segment], head: Vouched) -> Result<Result<Tail, String>, Audi
     })
 }
 
-/// Finds the record a head vouches for. The inner error says why it is not there.
-fn locate(file: &File, length: u64, head: Vouched) -> io::Result<Result<Tail, String>> {
+/// Finds the record a head vouches for, and whether the log was closed with it. The inner error says why it
+/// is not there.
+fn locate(file: &File, length: u64, head: Vouched) -> io::Result<Result<(Tail, bool), String>> {
     let seq = head.link.seq;
     if length < head.end {
         return Ok(Err(format!(
@@ -192,15 +203,19 @@ fn locate(file: &File, length: u64, head: Vouched) -> io::Result<Result<Tail, St
     }
     let mut lines = LinesBack::from(file, head.end)?;
     let ends_there = lines.end() == head.end;
-    let link = lines
-        .next()?
-        .and_then(|(line, _)| Sealed::parse(&line)?.link());
+    let line = lines.next()?.map(|(line, _)| line);
+    let link = line.as_ref().and_then(|line| Sealed::parse(line)?.link());
     Ok(if ends_there && link == Some(head.link) {
-        Ok(Tail {
+        let checkpoint = line.and_then(|line| Checkpoint::read(&line)?.ok());
+        let tail = Tail {
             link: head.link,
             first: head.first,
             end: head.end,
-        })
+        };
+        Ok((
+            tail,
+            checkpoint.is_some_and(|checkpoint| checkpoint.closing),
+        ))
     } else {
         Err(format!(
             "record {seq}, which its head vouches for, is not where it was"

@@ -109,7 +109,7 @@ impl Shared {
     /// takes the old one's name in one step.
     pub(super) fn rotate(&self) -> Result<(), AuditError> {
         let mut others = self.publisher.lock();
-        self.checkpoint_with(&mut others)?;
+        self.checkpoint_with(&mut others, false)?;
         let mut synced = self.synced.lock();
         let mut writer = self.writer.lock();
         // Only records since the checkpoint: this is the one sync that others wait for, once a segment.

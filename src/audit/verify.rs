@@ -205,7 +205,7 @@ impl Evidence {
             .filter(|claim| walk.agrees(claim))
             .map(|claim| claim.link.seq);
         let anchored = agreed.max().unwrap_or(0);
-        let verdict = if let Some(finding) = self.tampered(walk, &claims, anchored) {
+        let verdict = if let Some(finding) = self.tampered(walk, &claims, anchored, now) {
             Verdict::Tampered(finding)
         } else if let Some(finding) = self.truncated(walk, &claims) {
             Verdict::Truncated(finding)
@@ -231,7 +231,13 @@ impl Evidence {
     }
 
     /// The first record that is not as it was written; else the head, if that is not.
-    fn tampered(&self, walk: &Walk, claims: &[&Claim], anchored: u64) -> Option<Finding> {
+    fn tampered(
+        &self,
+        walk: &Walk,
+        claims: &[&Claim],
+        anchored: u64,
+        now: Timestamp,
+    ) -> Option<Finding> {
         let missing = (!walk.accounts_for_start(anchored)).then(|| {
             let first = walk.start.seq + 1;
             let reason = format!(
@@ -264,8 +270,19 @@ impl Evidence {
                  after record {good}"
             ))
         });
+        // A log that was closed is opened with one record, and that is signed before the next.
+        let appended = self.head.filter(|head| {
+            let opens = walk.unsigned.is_some_and(|first| first.is_opening);
+            let records = if opens { head + 1 } else { *head };
+            self.closings.contains(head) && walk.end.seq > records && !self.is_behind(walk, now)
+        });
+        let appended = appended.map(|head| {
+            let reason = "the record was appended after the log had been closed";
+            self.finding(walk, head + 1, reason.to_owned())
+        });
         let first = missing
             .into_iter()
+            .chain(appended)
             .chain(broken)
             .chain(unsigned)
             .chain(contradicted)
@@ -309,14 +326,7 @@ impl Evidence {
                           moves the line aside";
             return Some(self.finding(walk, records + 1, reason.to_owned()));
         }
-        let latest = now.max(Timestamp::now());
-        let young = |since: Timestamp| {
-            now.duration_since(since) <= LAG && since.duration_since(latest) <= LAG
-        };
-        if walk
-            .unsigned_since
-            .is_some_and(|since| !(self.is_being_written() && young(since)))
-        {
+        if walk.unsigned.is_some() && !self.is_behind(walk, now) {
             let reason = format!("the signed head vouches for {head} of {records} records only");
             return Some(self.finding(walk, head + 1, reason));
         }
@@ -325,6 +335,15 @@ impl Evidence {
                 "the signatures were not checked: there is no public key to check them with";
             self.finding(walk, records, reason.to_owned())
         })
+    }
+
+    /// Whether the records after the head are so young that it only lags behind.
+    fn is_behind(&self, walk: &Walk, now: Timestamp) -> bool {
+        let latest = now.max(Timestamp::now());
+        let young = |since: Timestamp| {
+            now.duration_since(since) <= LAG && since.duration_since(latest) <= LAG
+        };
+        walk.unsigned.is_some_and(|first| young(first.since)) && self.is_being_written()
     }
 
     /// Whether a process has the log open for writing: then its last records may still await their

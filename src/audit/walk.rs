@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::chain::{Broken, Link, MAX_LINE};
+use super::checkpoint::OPENED;
 use super::evidence::{Claim, Place};
 use super::files::Files;
 use super::record::time_of;
@@ -34,7 +35,16 @@ pub(super) struct Part {
     torn: bool,
     hashes: BTreeMap<u64, [u8; 32]>,
     removed: Vec<(Place, Link)>,
-    unsigned_since: Option<Timestamp>,
+    unsigned: Option<Unsigned>,
+}
+
+/// The first record after the head.
+#[derive(Clone, Copy)]
+pub(super) struct Unsigned {
+    /// When it was made. A record without a time is as old as can be.
+    pub(super) since: Timestamp,
+    /// Whether it is a `LogOpened` record.
+    pub(super) is_opening: bool,
 }
 
 /// Follows the chain of one segment.
@@ -48,7 +58,7 @@ pub(super) fn follow(segment: &Segment, wanted: &Wanted) -> Result<Part, AuditEr
         torn: false,
         hashes: BTreeMap::new(),
         removed: Vec::new(),
-        unsigned_since: None,
+        unsigned: None,
     };
     let failed = || io_error("read", &segment.file);
     let mut lines = segment.lines(0)?;
@@ -91,8 +101,10 @@ pub(super) fn follow(segment: &Segment, wanted: &Wanted) -> Result<Part, AuditEr
             part.hashes.insert(link.seq, link.hash);
         }
         if wanted.unsigned == Some(link.seq) {
-            // A record without a time is as old as can be.
-            part.unsigned_since = Some(time_of(line.bytes).unwrap_or(Timestamp::MIN));
+            part.unsigned = Some(Unsigned {
+                since: time_of(line.bytes).unwrap_or(Timestamp::MIN),
+                is_opening: line.bytes.starts_with(OPENED),
+            });
         }
         if let Some(boundary) = Removed::read(line.bytes) {
             let at = Place {
@@ -123,8 +135,8 @@ pub(super) struct Walk {
     pub(super) torn: bool,
     /// The hashes of the records somebody vouches for, by number.
     pub(super) hashes: BTreeMap<u64, [u8; 32]>,
-    /// The time of the first record after the head.
-    pub(super) unsigned_since: Option<Timestamp>,
+    /// The first record after the head.
+    pub(super) unsigned: Option<Unsigned>,
     /// Segments whose chain was followed, by their first records.
     parts: Vec<(u64, PathBuf)>,
     /// The records that say what retention let go, and up to where.
@@ -154,7 +166,7 @@ impl Walk {
             broken: None,
             torn: false,
             hashes: BTreeMap::new(),
-            unsigned_since: None,
+            unsigned: None,
             parts: Vec::new(),
             removed: Vec::new(),
         };
@@ -178,7 +190,7 @@ impl Walk {
             walk.end = part.end.unwrap_or(walk.end);
             walk.hashes.extend(&part.hashes);
             walk.removed.extend(&part.removed);
-            walk.unsigned_since = walk.unsigned_since.or(part.unsigned_since);
+            walk.unsigned = walk.unsigned.or(part.unsigned);
             walk.torn = part.torn;
             if let Some((line, broken)) = part.broken {
                 walk.break_at(&part, line, broken);

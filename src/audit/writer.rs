@@ -9,7 +9,9 @@ use jiff::Timestamp;
 
 use super::chain::{Link, Unsealed};
 use super::event::{Details, Event, Source};
+use super::files::Files;
 use super::recover::Recovery;
+use super::reserve::{Reserve, is_full};
 use super::sink::{Item, Sink};
 
 /// How long a record may wait for the disk and the signed head. Half the second that is promised
@@ -48,6 +50,7 @@ pub(super) struct Writer {
     pub(super) begun: Timestamp,
     pub(super) tail: Tail,
     failure: Option<Failure>,
+    reserve: Reserve,
     /// Set for good by a failed sync.
     pub(super) broken: Option<String>,
     /// When the head has to be brought to disk, if it lags.
@@ -62,18 +65,19 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        source: Source,
+        files: &Files,
         file: File,
         begun: Timestamp,
         tail: Tail,
         sinks: Arc<[Sink]>,
     ) -> Self {
         Self {
-            source,
+            source: files.source(),
             file: Arc::new(file),
             begun,
             tail,
             failure: None,
+            reserve: Reserve::at(files.reserve.clone()),
             broken: None,
             head_due: None,
             checkpoint_due: None,
@@ -87,7 +91,10 @@ impl Writer {
     /// record, and nothing has been taken from the sequence.
     pub(super) fn append(&mut self, event: Unsealed) -> io::Result<Link> {
         let result = self.recover().and_then(|()| self.write(event));
-        if result.is_err() {
+        if let Err(error) = &result {
+            if self.failure.is_none() {
+                self.raise_alarm(error);
+            }
             let failure = self.failure.get_or_insert(Failure {
                 since: Timestamp::now(),
                 refused: 0,
@@ -95,6 +102,19 @@ impl Writer {
             failure.refused += 1;
         }
         result
+    }
+
+    /// Says that the disk is full, in the room that is kept for that.
+    fn raise_alarm(&mut self, error: &io::Error) {
+        if !is_full(error) || self.reserve.give().is_err() {
+            return;
+        }
+        let reason = error.to_string();
+        let mut event = Event::of_log(self.source, "LogFull", Details::Full { reason });
+        if let Err(error) = self.write(Unsealed::new(event.stamped(Timestamp::now()))) {
+            tracing::error!(%error, "an audit log cannot even say that its disk is full");
+        }
+        self.schedule();
     }
 
     /// Notes that a record waits for the head and a checkpoint. Returns whether the log's thread
@@ -131,6 +151,13 @@ impl Writer {
         let Some(failure) = &self.failure else {
             return Ok(());
         };
+        // As long as there is no room for the next alarm there is none for records: what the last one has
+        // not used is not for them.
+        if let Err(error) = self.reserve.hold()
+            && is_full(&error)
+        {
+            return Err(error);
+        }
         self.file.set_len(self.tail.end)?;
         let recovery = Recovery::from_refusals(failure.refused, failure.since);
         let mut event = Event::of_log(self.source, "LogRecovered", Details::Recovered(recovery));

@@ -336,7 +336,7 @@ fn a_log_that_cannot_be_written_stops_new_opens_with_eio() {
     let saved = home.path("saved");
     fs::rename(&audit, &saved).unwrap();
     fs::create_dir(&audit).unwrap();
-    let small = TinyFilesystem::mount(&audit);
+    let small = TinyFilesystem::mount(&audit, "512k");
     copy_all(&saved, &audit);
 
     let mount = volume.mount();
@@ -356,6 +356,13 @@ fn a_log_that_cannot_be_written_stops_new_opens_with_eio() {
         Some(rustix::io::Errno::IO.raw_os_error())
     );
 
+    let log = volume_log(&home);
+    within(TAKES_EFFECT, "the log says that it is full", || {
+        let _ = fs::File::open(mount.path("f"));
+        let text = fs::read_to_string(&log).unwrap();
+        text.contains("\"eventName\":\"LogFull\"")
+    });
+
     fs::remove_file(filler).unwrap();
     assert_eq!(
         fs::read(mount.path("f")).unwrap(),
@@ -364,14 +371,18 @@ fn a_log_that_cannot_be_written_stops_new_opens_with_eio() {
     );
     drop(mount);
     home.kmsfs().args(["audit", "verify"]).assert().code(INTACT);
+    let recovered = home.run(["audit", "query", "--event", "LogRecovered", "--json"]);
+    assert!(recovered.contains("\"refusedEvents\":"), "{recovered}");
 }
 
 struct TinyFilesystem(PathBuf);
 
 impl TinyFilesystem {
-    fn mount(point: &Path) -> Self {
+    fn mount(point: &Path, size: &str) -> Self {
         assert_cmd::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", "size=512k,mode=0700", "kmsfs-test"])
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={size},mode=0700"))
+            .arg("kmsfs-test")
             .arg(point)
             .assert()
             .success();
@@ -380,7 +391,7 @@ impl TinyFilesystem {
 
     fn fill(&self, file: &Path) {
         assert!(file.starts_with(&self.0));
-        let result = fs::write(file, vec![0; 1 << 20]);
+        let result = fs::write(file, vec![0; 8 << 20]);
         assert_eq!(result.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
     }
 }
@@ -654,7 +665,7 @@ fn no_open_succeeds_before_its_record_is_in_the_log() {
     let saved = home.path("saved");
     fs::rename(&audit, &saved).unwrap();
     fs::create_dir(&audit).unwrap();
-    let small = TinyFilesystem::mount(&audit);
+    let small = TinyFilesystem::mount(&audit, "4m");
     copy_all(&saved, &audit);
 
     let mount = volume.mount();
@@ -705,7 +716,10 @@ fn no_open_succeeds_before_its_record_is_in_the_log() {
                 })
             })
             .collect();
-        let results: Vec<_> = openers.into_iter().map(|opener| opener.join()).collect();
+        let mut results = Vec::new();
+        for opener in openers {
+            results.push(opener.join());
+        }
         done.store(true, Ordering::Relaxed);
         for result in results {
             result.unwrap();

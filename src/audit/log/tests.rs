@@ -56,7 +56,7 @@ fn after_a_failed_sync_nothing_more_is_taken() {
     };
     let pipe = OwnedFd::from(pipe).into();
     let sinks: Arc<[Sink]> = [].into();
-    let writer = Writer::new(files.source(), pipe, Timestamp::now(), tail, sinks.clone());
+    let writer = Writer::new(&files, pipe, Timestamp::now(), tail, sinks.clone());
     let settings = Settings::default();
     let shared = Shared::new(
         files,

@@ -296,22 +296,41 @@ fn a_head_signed_by_another_key_is_tampering() {
 }
 
 #[test]
-fn records_appended_to_a_closed_log_are_unanchored() {
+fn a_record_appended_to_a_closed_log_is_tampering_and_never_signed() {
     let place = Place::with_logs();
+    let closed = place.lines(VOLUME);
+    let opening =
+        r#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogOpened","seq":1}"#;
+    let forged = closed[2].replace("alice", "mallory");
+    for appended in [vec![forged.as_str()], vec![opening, forged.as_str()]] {
+        let mut lines = closed.clone();
+        lines.extend(appended.iter().map(|line| (*line).to_owned()));
+        rehash(VOLUME, &mut lines, closed.len());
+        place.write_lines(VOLUME, &lines);
+        assert_tampered_at(&place, closed.len() + 1, "after the log had been closed");
+        let refused = place.try_open(VOLUME).err().unwrap().to_string();
+        assert!(refused.contains("had been closed"), "{refused}");
+    }
+}
+
+#[test]
+fn a_log_killed_while_it_was_opened_is_unanchored_and_goes_on() {
+    let place = Place::with_logs();
+    let closed = std::fs::read(place.file("volume-1.head")).unwrap();
+    let count = place.lines(VOLUME).len();
+    place.open(VOLUME).close().unwrap();
     let mut lines = place.lines(VOLUME);
-    let count = lines.len();
-    lines.push(lines[2].replace("alice", "mallory"));
-    rehash(VOLUME, &mut lines, count);
-    place.write_lines(VOLUME, &lines);
-    let verdict = place.verdict(VOLUME);
-    let Verdict::Unanchored(finding) = &verdict else {
-        panic!("{verdict:?}")
-    };
-    assert_eq!(
-        (finding.line, finding.seq),
-        (count as u64 + 1, count as u64 + 1)
+    assert!(
+        lines[count].contains(r#""eventName":"LogOpened""#),
+        "{}",
+        lines[count]
     );
-    assert_eq!(place.verify().exit_code(), 5);
+    lines.truncate(count + 1);
+    place.write_lines(VOLUME, &lines);
+    std::fs::write(place.file("volume-1.head"), closed).unwrap();
+    assert!(matches!(place.verdict(VOLUME), Verdict::Unanchored(_)));
+    place.open(VOLUME).close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
 }
 
 #[test]

@@ -109,12 +109,25 @@ fn a_crash_before_the_first_head_does_not_hinder_the_next_start() {
 }
 
 #[test]
-fn a_log_closed_properly_is_continued_without_a_word() {
+fn a_log_closed_properly_says_so_and_that_it_was_opened() {
     let place = Place::new();
     place.open("kms").close().unwrap();
     let before = place.lines("kms");
+    assert!(before[1].contains(r#""closing":true"#), "{}", before[1]);
     place.open("kms").close().unwrap();
-    assert_eq!(place.lines("kms"), before);
+    let after = place.lines("kms");
+    assert_eq!(after[..before.len()], before);
+    assert_eq!(after.len(), before.len() + 2);
+    assert!(
+        after[2].contains(r#""eventName":"LogOpened""#),
+        "{}",
+        after[2]
+    );
+    assert!(
+        after[2].contains(r#""settings":{"rotateBytes":"#),
+        "{}",
+        after[2]
+    );
 }
 
 #[test]

@@ -170,7 +170,7 @@ fn a_tail_gives_the_last_records_of_all_logs_and_follows() {
         .into_iter()
         .map(|record| record.name)
         .collect();
-    assert_eq!(names, ["LogCreated", "Encrypt", "Open"]);
+    assert_eq!(names, ["LogOpened", "LogCreated", "Encrypt", "Open"]);
     assert_eq!(follow.poll().unwrap(), []);
 }
 

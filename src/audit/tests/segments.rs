@@ -540,6 +540,11 @@ fn a_long_log_is_verified_whole_and_its_one_changed_record_is_found() {
     let log = place.open(VOLUME);
     open_files(&log, records);
     log.close().unwrap();
+    // Some in a segment that is not just closing.
+    place.settings(&Settings::default());
+    let log = place.open(VOLUME);
+    open_files(&log, 10);
+    log.close().unwrap();
     let begun = Instant::now();
     let report = place.verify();
     println!(
@@ -550,12 +555,7 @@ fn a_long_log_is_verified_whole_and_its_one_changed_record_is_found() {
     assert!(report.logs[0].records > records);
     let file = place.file("volume-1.jsonl");
     let mut text = fs::read(&file).unwrap();
-    let from = text.len() / 2;
-    let at = from
-        + text[from..]
-            .windows(5)
-            .position(|word| word == b"alice")
-            .unwrap();
+    let at = text.windows(5).rposition(|word| word == b"alice").unwrap();
     text[at] = b'A';
     let line = text[..at].split(|byte| *byte == b'\n').count();
     fs::write(&file, text).unwrap();
