@@ -8,8 +8,10 @@ use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal, Uns
 use crate::format::FileId;
 use crate::keyring::KeyringError;
 use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, decide};
+use crate::sys;
 
 use super::caller::{Caller, Who};
+use super::executables::Executables;
 use super::inode::Inode;
 use super::volume::Principals;
 use super::{FsError, PolicyError, TreePolicy};
@@ -115,6 +117,7 @@ pub(super) struct Guard {
     volume_arn: String,
     policy: TreePolicy,
     principals: Arc<Principals>,
+    executables: Executables,
 }
 
 impl Guard {
@@ -131,6 +134,7 @@ impl Guard {
             volume_arn,
             policy,
             principals,
+            executables: Executables::new(),
         }
     }
 
@@ -287,6 +291,7 @@ impl Guard {
             caller: who.caller,
             path,
             label,
+            executables: &self.executables,
         };
         let request = Request {
             principal: &who.principal,
@@ -499,6 +504,7 @@ struct Facts<'a> {
     caller: Caller,
     path: &'a [u8],
     label: Option<&'a str>,
+    executables: &'a Executables,
 }
 
 impl Context for Facts<'_> {
@@ -510,14 +516,11 @@ impl Context for Facts<'_> {
             "kmsfs:Label" => Some(vec![Cow::Borrowed(self.label?)]),
             "kmsfs:Gids" => self.groups(),
             "kmsfs:ExePath" => {
-                let path = std::fs::read_link(format!("/proc/{}/exe", self.caller.pid)).ok()?;
+                let path = sys::executable(self.caller.pid)?.path()?;
                 one(path.into_os_string().into_string().ok()?)
             }
-            "kmsfs:LoginUid" => {
-                let file = format!("/proc/{}/loginuid", self.caller.pid);
-                let uid = std::fs::read_to_string(file).ok()?;
-                one(uid.trim().to_owned())
-            }
+            "kmsfs:ExeSha256" => one(self.executables.sha256(self.caller.pid)?),
+            "kmsfs:LoginUid" => one(sys::login_uid(self.caller.pid)?.to_string()),
             "aws:CurrentTime" => one(jiff::Timestamp::now().to_string()),
             "aws:EpochTime" => one(jiff::Timestamp::now().as_second().to_string()),
             _ => None,

@@ -11,6 +11,7 @@ mod check;
 mod content;
 mod directory;
 mod error;
+mod executables;
 mod file;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]

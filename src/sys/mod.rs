@@ -3,6 +3,7 @@
 //! The only module with `unsafe`, and only for what `rustix` does not wrap.
 
 mod at;
+mod executable;
 mod identity;
 mod io;
 mod list;
@@ -20,6 +21,7 @@ pub use at::{
     open_node, open_node_path, read_link, refresh_attributes, remove_directory, rename, reopen,
     reopen_directory, restore_times, stat, stat_at, statfs, unlink,
 };
+pub use executable::{Executable, FileState, executable};
 pub use identity::{
     Identity, Impersonated, act_for, impersonate, impersonates, obey_quotas, own_identity,
 };
@@ -30,7 +32,7 @@ pub use io::{
 pub use list::{Entry, EntryKind, list};
 pub use mapping::{Mapping, is_in_memory};
 pub use process::{
-    began, boot, clear_umask, file_limit, harden, lock_memory, raise_file_limit, uptime,
+    began, boot, clear_umask, file_limit, harden, lock_memory, login_uid, raise_file_limit, uptime,
     worker_count,
 };
 pub use xattr::{get_xattr, list_xattrs, remove_xattr, set_xattr};

@@ -64,6 +64,14 @@ pub fn began(pid: u32) -> Option<Duration> {
     Some(Duration::from_millis(ticks.checked_mul(10)?))
 }
 
+/// As whom the process of the thread `pid` was logged in, whatever it became since; `None` if nobody
+/// logged in, or that cannot be told.
+pub fn login_uid(pid: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
+    // Not set is -1.
+    text.trim().parse().ok().filter(|&uid| uid != u32::MAX)
+}
+
 /// Which start of the system this is; empty where that is not to be known.
 pub fn boot() -> String {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();

@@ -9,6 +9,7 @@ mod audit_schema;
 mod bad_input;
 mod basic_io;
 mod boundaries;
+mod caller_facts;
 mod ciphertext;
 mod common;
 mod fsck;
