@@ -174,11 +174,11 @@ fn show(status: &Status) {
         boundary,
     }) = &status.directory
     {
-        let own = if *boundary { "its own" } else { "inherited" };
+        let own = if *boundary { " (a boundary)" } else { "" };
         let label = label.as_deref().unwrap_or("none");
         fields.push((
             "New files here",
-            format!("key {key_arn}, label {label} ({own})"),
+            format!("key {key_arn}, label {label}{own}"),
         ));
     }
     output::fields(&fields);

@@ -245,6 +245,11 @@ impl FileSystem {
         let relabelled = target.clone().labelled(zone.label.clone());
         let _allowed = attempt.check_on(Action::SetSecurity, &relabelled)?;
 
+        let descriptor = self.inodes.descriptor(&inode)?;
+        if !is_empty_directory(&descriptor)? {
+            return Err(Errno::NOTEMPTY.into());
+        }
+
         let key_service = who.for_key_service();
         let label = zone.label.as_deref();
         let generated = self
@@ -301,6 +306,10 @@ impl FileSystem {
         }
         with_owner_access(&parent.descriptor, || {
             self.put_record(&parent, record, (inode, &descriptor, name))
+        })
+        .inspect_err(|_| {
+            // Nothing refers to it, and the next one takes it away where this fails.
+            let _ = remove_if_there(&self.volume.control, NEW_RECORD);
         })?;
         // The parent's record first: the directory's own follows from it, also after a power loss.
         self.sync_names(&parent.inode)?;

@@ -293,10 +293,12 @@ pub(super) fn read_small(parent: impl AsFd, name: &str, limit: usize) -> io::Res
         },
         Ok(file) => file,
     };
-    if FileType::from_raw_mode(sys::stat(&file)?.st_mode) != FileType::RegularFile {
+    let stat = sys::stat(&file)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(not_a_file());
     }
-    let mut contents = vec![0; limit];
+    let length = usize::try_from(stat.st_size).unwrap_or(limit);
+    let mut contents = vec![0; length.min(limit)];
     let read = sys::read_up_to(&file, &mut contents, 0)?;
     contents.truncate(read);
     Ok(contents)

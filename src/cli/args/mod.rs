@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
 
 use super::exit::Exit;
 
@@ -186,11 +186,12 @@ pub struct UmountArgs {
   kmsfs set-key ~/plain/hr --inherit",
     &[Exit::BadMountPoint],
 ))]
+#[command(group(ArgGroup::new("what").required(true).multiple(true).args(["key", "label", "inherit"])))]
 pub struct SetKeyArgs {
     /// Empty directory of a mounted volume, not its root
     pub dir: PathBuf,
     /// KMS key of new files: key id, ARN or alias/NAME, in the key service that the mount uses
-    #[arg(long, value_name = "KEY", required_unless_present_any = ["label", "inherit"])]
+    #[arg(long, value_name = "KEY")]
     pub key: Option<String>,
     /// Label of new files, up to 255 bytes
     #[arg(long, value_name = "LABEL")]

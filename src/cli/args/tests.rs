@@ -261,3 +261,16 @@ fn limits_of_the_logs_are_sizes_and_ages() {
         assert!(settings(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn a_directory_is_given_a_key_a_label_both_or_neither_any_more() {
+    for good in ["--key k", "--label l", "--key k --label l", "--inherit"] {
+        assert!(
+            command(&format!("kmsfs set-key d {good}")).is_ok(),
+            "{good}"
+        );
+    }
+    for bad in ["", "--inherit --key k", "--inherit --label l"] {
+        assert!(command(&format!("kmsfs set-key d {bad}")).is_err(), "{bad}");
+    }
+}

@@ -208,6 +208,8 @@ fn a_boundary_is_made_of_an_empty_directory_that_is_not_the_root_and_changed_whi
     let f = resolve(&fs, &[b"d", b"f"]).unwrap().ino;
     assert_eq!(set(f, arn, None), Err(Errno::NOTDIR));
     assert!(!told(&fs, &[b"d"]).boundary);
+    let left = volume.backing.join(".kmsfs/record.new");
+    assert!(!left.exists(), "what was refused leaves nothing");
     fs.unlink(CALLER, ino, b"f").unwrap();
     assert!(volume.records("IntegrityFailure").is_empty());
 
