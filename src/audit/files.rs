@@ -1,9 +1,14 @@
 //! The files of a log and the logs of a directory.
 
 use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+
 use super::event::Source;
+use super::segments::is_same;
 use super::{AuditError, io_error};
 
 const LOG: &str = "jsonl";
@@ -51,6 +56,30 @@ impl Files {
             Source::Kms
         } else {
             Source::Kmsfs
+        }
+    }
+
+    /// Opens the segment that is written, locked, and makes it if there is none.
+    pub(super) fn open_locked(&self) -> Result<File, AuditError> {
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        options.custom_flags(libc::O_NOFOLLOW);
+        loop {
+            let file = options
+                .open(&self.log)
+                .map_err(io_error("open", &self.log))?;
+            flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(
+                |error| match error {
+                    rustix::io::Errno::WOULDBLOCK => AuditError::Busy {
+                        file: self.log.clone(),
+                    },
+                    error => io_error("lock", &self.log)(error.into()),
+                },
+            )?;
+            // Its writer may have closed the segment, and ended, between the two.
+            if is_same(&file, &self.log).map_err(io_error("examine", &self.log))? {
+                return Ok(file);
+            }
         }
     }
 

@@ -2,8 +2,12 @@
 
 use super::chain::{Link, Sealed, Unsealed};
 use super::checkpoint::Checkpoint;
+use super::elsewhere::ElsewhereHead;
+use super::head::SignedHead;
 use super::query::{Filter, Paths};
 use super::record::{Fields, time_of};
+use super::rotate::Removed;
+use super::settings::Settings;
 
 /// A line of a log: as a record, as a checkpoint, as a link of the chain; and an event.
 pub fn audit_line(data: &[u8]) {
@@ -29,6 +33,17 @@ pub fn audit_line(data: &[u8]) {
     if let Some(Ok(checkpoint)) = Checkpoint::read(data) {
         assert!(checkpoint.anchors.len() <= data.len());
     }
+    // What lies beside a log, and heads that were kept elsewhere.
+    let _ = serde_json::from_slice::<ElsewhereHead>(data);
+    let _ = serde_json::from_slice::<SignedHead>(data);
+    if let Ok(settings) = serde_json::from_slice::<Settings>(data) {
+        let text = serde_json::to_vec(&settings).expect("settings are plain values");
+        assert_eq!(
+            serde_json::from_slice::<Settings>(&text).ok(),
+            Some(settings)
+        );
+    }
+    let _ = Removed::read(data);
     let start = Link::genesis("kms");
     if let Ok(next) = start.follow(data) {
         assert_eq!(next.seq, 1);

@@ -1,16 +1,13 @@
 //! The log that is written.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::{Condvar, Mutex};
-use rustix::fs::{FlockOperation, flock};
 
 use super::chain::{Link, MAX_LINE, Unsealed};
 use super::checkpoint::{Anchor, Checkpoint, Head};
@@ -20,7 +17,7 @@ use super::head::SignedHead;
 use super::record::time_of;
 use super::recover::{Found, find_end};
 use super::reserve::Reserve;
-use super::segments::{first_line, is_same};
+use super::segments::first_line;
 use super::settings::Settings;
 use super::sink::{self, Sink};
 use super::writer::{Tail, Writer};
@@ -30,8 +27,6 @@ use super::{AuditError, io_error};
 const OPENED: &str = "LogOpened";
 /// The longest seal: three fields, their names and the newline.
 const SEAL: usize = 200;
-/// How long the log's thread waits after an attempt that failed.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// When a record has to be on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +70,7 @@ pub(super) struct Shared {
     sinks: Arc<[Sink]>,
     pub(super) writer: Mutex<Writer>,
     /// Wakes the log's thread; goes with `writer`.
-    wake: Condvar,
+    pub(super) wake: Condvar,
     /// The last record known to be on disk. Held during a sync, so that whoever waits for it finds
     /// the work done.
     pub(super) synced: Mutex<Tail>,
@@ -83,7 +78,7 @@ pub(super) struct Shared {
     /// written, so that an older one never replaces a newer one.
     pub(super) publisher: Mutex<BTreeMap<String, Head>>,
     /// Compresses and removes closed segments, while there are any.
-    archivist: Mutex<Option<JoinHandle<()>>>,
+    pub(super) archivist: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Log {
@@ -101,7 +96,7 @@ impl Log {
     ) -> Result<Self, AuditError> {
         let files = Files::new(directory, name)?;
         let settings = Settings::read(directory)?;
-        let file = open_locked(&files)?;
+        let file = files.open_locked()?;
         if let Err(error) = Reserve::at(files.reserve.clone()).hold() {
             tracing::warn!(log = name, %error, "no room is kept to say that the disk is full");
         }
@@ -226,6 +221,12 @@ impl Log {
     #[cfg(test)]
     pub(super) fn rotate(&self) -> Result<(), AuditError> {
         self.shared.rotate()?;
+        self.tidy()
+    }
+
+    /// Sees to the closed segments.
+    #[cfg(test)]
+    pub(super) fn tidy(&self) -> Result<(), AuditError> {
         self.shared.tidy()
     }
 
@@ -262,28 +263,6 @@ impl Drop for Log {
     }
 }
 
-/// Opens the segment that is written, locked, and makes it if there is none.
-fn open_locked(files: &Files) -> Result<File, AuditError> {
-    let mut options = OpenOptions::new();
-    options.read(true).append(true).create(true).mode(0o600);
-    options.custom_flags(libc::O_NOFOLLOW);
-    loop {
-        let file = options
-            .open(&files.log)
-            .map_err(io_error("open", &files.log))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
-            rustix::io::Errno::WOULDBLOCK => AuditError::Busy {
-                file: files.log.clone(),
-            },
-            error => io_error("lock", &files.log)(error.into()),
-        })?;
-        // Its writer may have closed the segment, and ended, between the two.
-        if is_same(&file, &files.log).map_err(io_error("examine", &files.log))? {
-            return Ok(file);
-        }
-    }
-}
-
 impl Shared {
     fn new(
         files: Files,
@@ -305,24 +284,6 @@ impl Shared {
             publisher: Mutex::default(),
             archivist: Mutex::default(),
         }
-    }
-
-    /// Starts a thread that sees to closed segments, if there are any and none is at it.
-    fn start_tidying(self: &Arc<Self>) -> Result<(), AuditError> {
-        let mut archivist = self.archivist.lock();
-        if !self.files.closed.exists() || archivist.as_ref().is_some_and(|one| !one.is_finished()) {
-            return Ok(());
-        }
-        let shared = Arc::clone(self);
-        let tidy = move || {
-            if let Err(error) = shared.tidy() {
-                tracing::error!(%error, "closed segments of an audit log are left as they are");
-            }
-        };
-        let thread = std::thread::Builder::new().name("audit-archive".to_owned());
-        let started = thread.spawn(tidy);
-        *archivist = Some(started.map_err(io_error("start a thread for", &self.files.closed))?);
-        Ok(())
     }
 
     pub(super) fn record(&self, event: Event<'_>) -> Result<Recorded, AuditError> {
@@ -350,7 +311,7 @@ impl Shared {
     }
 
     /// Says what the sinks have lost.
-    fn record_lost(&self) -> Result<(), AuditError> {
+    pub(super) fn record_lost(&self) -> Result<(), AuditError> {
         for lost in self.sinks.iter().filter_map(Sink::take_lost) {
             let event = Event::of_log(self.files.source(), "SinkLost", Details::Lost(lost));
             self.record(event.administration())?;
@@ -433,7 +394,7 @@ impl Shared {
         Ok((tail, anchored.signature))
     }
 
-    fn publish_head(&self) -> Result<(), AuditError> {
+    pub(super) fn publish_head(&self) -> Result<(), AuditError> {
         self.publish(&mut self.publisher.lock())
     }
 
@@ -468,62 +429,6 @@ impl Shared {
         self.append(Unsealed::new(event.stamped(Timestamp::now())), false)?;
         others.clear();
         self.publish(others)
-    }
-
-    /// The log's thread: keeps the disk, the head and the checkpoints at most their time behind.
-    fn keep_up(self: &Arc<Self>) {
-        let mut failing = false;
-        while let Some(checkpoint) = self.wait_until_due() {
-            match self.act(checkpoint) {
-                Ok(()) => failing = false,
-                Err(error) => {
-                    if !failing {
-                        tracing::error!(%error, "audit log behind; trying again every second");
-                    }
-                    failing = true;
-                    let retry = Some(Instant::now() + RETRY_AFTER);
-                    let mut writer = self.writer.lock();
-                    writer.head_due = retry;
-                    writer.checkpoint_due = writer.checkpoint_due.or(retry.filter(|_| checkpoint));
-                }
-            }
-        }
-    }
-
-    /// Does what is due, and closes the segment if that is due too.
-    fn act(self: &Arc<Self>, checkpoint: bool) -> Result<(), AuditError> {
-        if checkpoint {
-            self.record_lost()?;
-            self.checkpoint()?;
-        } else {
-            self.publish_head()?;
-        }
-        if self.rotate_if_due()? {
-            self.start_tidying()?;
-        }
-        Ok(())
-    }
-
-    /// Sleeps until something is due: a checkpoint (`true`) or the head (`false`). `None` when the
-    /// log is closing.
-    fn wait_until_due(&self) -> Option<bool> {
-        let mut writer = self.writer.lock();
-        while !writer.closing {
-            match writer.due() {
-                Some(due) if due <= Instant::now() => {
-                    return Some(
-                        writer
-                            .checkpoint_due
-                            .is_some_and(|due| due <= Instant::now()),
-                    );
-                }
-                Some(due) => {
-                    self.wake.wait_until(&mut writer, due);
-                }
-                None => self.wake.wait(&mut writer),
-            }
-        }
-        None
     }
 }
 

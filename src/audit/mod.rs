@@ -46,6 +46,7 @@ mod segments;
 mod settings;
 mod sink;
 mod tail;
+mod upkeep;
 mod value;
 mod verify;
 mod walk;

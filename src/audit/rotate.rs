@@ -110,18 +110,25 @@ impl Shared {
     pub(super) fn rotate(&self) -> Result<(), AuditError> {
         let mut others = self.publisher.lock();
         self.checkpoint_with(&mut others, false)?;
+        // Only a rotation changes which segment is written, and `others` is locked.
+        let first = self.writer.lock().tail.first;
+        let closed = Segment::closed(&self.files, first, PLAIN);
+        link_as_closed(&self.files, &closed).map_err(io_error("make", &closed))?;
         let mut synced = self.synced.lock();
         let mut writer = self.writer.lock();
+        if writer.is_failing() {
+            // What a failed write left is removed first; then it is time again.
+            return Ok(());
+        }
         // Only records since the checkpoint: this is the one sync that others wait for, once a segment.
         // Without it a power loss could take the end of a segment that the next one continues.
         self.synced_or_broken(&mut writer, |writer| writer.file.sync_data())?;
-        let begun = begin_segment(&self.files, &mut writer);
+        let begun = begin_segment(&self.files, &closed, &mut writer);
         begun.map_err(io_error("begin a new segment of", &self.files.log))?;
         let (file, tail) = (Arc::clone(&writer.file), writer.tail);
         drop(writer);
         let sync = file
             .sync_data()
-            .and_then(|()| sync_directory(&self.files.closed))
             .and_then(|()| sync_directory(&self.files.directory));
         self.synced_or_broken(&mut self.writer.lock(), |_| sync)?;
         *synced = tail;
@@ -146,8 +153,12 @@ impl Shared {
         self.let_go()
     }
 
+    /// The closed segments. One that is being closed has its name among them before it is, and is not.
     fn closed(&self) -> Result<Vec<Segment>, AuditError> {
-        closed(&self.files).map_err(io_error("list", &self.files.closed))
+        let mut segments = closed(&self.files).map_err(io_error("list", &self.files.closed))?;
+        let written = self.writer.lock().tail.first;
+        segments.retain(|segment| segment.first < written);
+        Ok(segments)
     }
 
     fn is_closing(&self) -> bool {
@@ -246,12 +257,28 @@ fn first_line_of(segment: &Segment) -> Result<Option<Vec<u8>>, AuditError> {
         .map(|line| line.bytes.to_vec()))
 }
 
-/// Has the next segment take the place of the one that is written, its first record in it.
-fn begin_segment(files: &Files, writer: &mut Writer) -> io::Result<()> {
+/// Gives the segment that is written its name among the closed ones too, for good: before it loses the one
+/// it has.
+fn link_as_closed(files: &Files, closed: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(&files.closed) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+        Err(_) => {}
+        Ok(()) => sync_directory(&files.directory)?,
     }
+    match std::fs::hard_link(&files.log, closed) {
+        // An earlier attempt went no further.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            if !is_same(&File::open(&files.log)?, closed)? {
+                return Err(error);
+            }
+        }
+        linked => linked?,
+    }
+    sync_directory(&files.closed)
+}
+
+/// Has the next segment take the place of the one that is written, its first record in it.
+fn begin_segment(files: &Files, closed: &Path, writer: &mut Writer) -> io::Result<()> {
     let fresh = fresh(files);
     match std::fs::remove_file(&fresh) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -262,12 +289,6 @@ fn begin_segment(files: &Files, writer: &mut Writer) -> io::Result<()> {
     let mut file = options.open(&fresh)?;
     // Locked before it has the log's name: no other process gets in between.
     flock(&file, FlockOperation::NonBlockingLockExclusive)?;
-    let closed = Segment::closed(files, writer.tail.first, PLAIN);
-    match std::fs::hard_link(&files.log, &closed) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        Err(error) if !is_same(&writer.file, &closed)? => return Err(error),
-        _ => {}
-    }
     let now = Timestamp::now();
     let name = closed.file_name().unwrap_or_default();
     let details = Details::Continued {

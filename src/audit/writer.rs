@@ -138,6 +138,11 @@ impl Writer {
         self.since_checkpoint = 0;
     }
 
+    /// Whether the last record could not be written.
+    pub(super) fn is_failing(&self) -> bool {
+        self.failure.is_some()
+    }
+
     /// When the log's thread has to act next.
     pub(super) fn due(&self) -> Option<Instant> {
         [self.head_due, self.checkpoint_due]

@@ -585,6 +585,11 @@ fn logs_of_a_mount_and_its_key_service_rotate_as_they_were_told_and_stay_whole()
     ]);
     assert_eq!(settings["rotateBytes"], 8192, "{settings}");
     assert_eq!(home.json(["audit", "settings"]), settings);
+    let shown = home.run(["audit", "settings"]);
+    assert!(
+        shown.contains("400 days") && shown.contains("8.00 KiB"),
+        "{shown}"
+    );
     let mount = volume.mount();
     let audit = home.dir().join("audit");
     let names = ["kms".to_owned(), format!("volume-{}", volume.id)];

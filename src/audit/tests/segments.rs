@@ -467,6 +467,29 @@ fn a_rotation_that_was_cut_short_is_set_right() {
 }
 
 #[test]
+fn a_segment_that_is_linked_and_still_written_is_neither_compressed_nor_removed() {
+    let place = Place::new();
+    let keep_nothing = Settings {
+        keep_bytes: nonzero(1),
+        ..Settings::default()
+    };
+    place.settings(&keep_nothing);
+    let log = place.open(VOLUME);
+    open_files(&log, 5);
+    // A rotation that failed after its first step.
+    fs::create_dir(place.file("volume-1.closed")).unwrap();
+    let link = place.file("volume-1.closed/00000000000000000001.jsonl");
+    fs::hard_link(place.file("volume-1.jsonl"), &link).unwrap();
+    log.tidy().unwrap();
+    assert_eq!(place.closed(), [link]);
+    open_files(&log, 5);
+    log.rotate().unwrap();
+    log.close().unwrap();
+    assert_eq!(place.closed(), [] as [PathBuf; 0], "then it was let go");
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+}
+
+#[test]
 fn a_closed_segment_changed_behind_a_rotation_is_not_continued() {
     let Killed {
         place,

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::num::NonZeroU64;
 use std::time::Duration;
 
-use indicatif::{HumanBytes, HumanDuration};
+use indicatif::HumanBytes;
 
 use crate::audit::{self, Filter, Paths, Settings};
 
@@ -145,10 +145,7 @@ fn settings(access: &Access, arguments: &SettingsArgs) -> Result<Exit, CliError>
         return Ok(Exit::Success);
     }
     let bytes = |bytes: u64| HumanBytes(bytes).to_string();
-    let age = |seconds: Option<NonZeroU64>| {
-        let shown = |seconds: NonZeroU64| HumanDuration(Duration::from_secs(seconds.get()));
-        seconds.map_or("never".to_owned(), |seconds| shown(seconds).to_string())
-    };
+    let age = |limit: Option<NonZeroU64>| limit.map_or("never".to_owned(), duration);
     let size =
         |limit: Option<NonZeroU64>| limit.map_or("never".to_owned(), |limit| bytes(limit.get()));
     output::fields(&[
@@ -165,6 +162,15 @@ fn settings(access: &Access, arguments: &SettingsArgs) -> Result<Exit, CliError>
         output::fields(&[("Send records to", sink.to_string())]);
     }
     Ok(Exit::Success)
+}
+
+/// A time in the largest unit that says it exactly.
+fn duration(seconds: NonZeroU64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86400, "days"), (3600, "hours"), (60, "minutes")];
+    let seconds = seconds.get();
+    let exact = UNITS.iter().find(|(unit, _)| seconds.is_multiple_of(*unit));
+    let (unit, name) = exact.copied().unwrap_or((1, "seconds"));
+    format!("{} {name}", seconds / unit)
 }
 
 fn export(access: &Access, arguments: ExportArgs) -> Result<Exit, CliError> {
