@@ -22,6 +22,7 @@ use crate::sys;
 use super::journal::{CHANGE_MAX, Journal, Place};
 use super::{Damage, FsError};
 
+mod seek;
 mod write;
 
 thread_local! {

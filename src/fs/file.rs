@@ -62,7 +62,7 @@ impl FileHandle {
 
     /// Holds off the revoking of this handle; refuses one that is revoked. The first refusal is
     /// recorded, of a program that goes on asking.
-    fn hold(&self, attempt: &Attempt<'_>) -> Result<RwLockReadGuard<'_, ()>, FsError> {
+    pub(super) fn hold(&self, attempt: &Attempt<'_>) -> Result<RwLockReadGuard<'_, ()>, FsError> {
         self.standing.hold().ok_or_else(|| {
             if self.refusal_recorded.swap(true, Ordering::Relaxed) {
                 FsError::Revoked
@@ -70,6 +70,18 @@ impl FileHandle {
                 attempt.refuse_revoked()
             }
         })
+    }
+
+    pub(super) fn note_read(&self, bytes: usize) {
+        self.read.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Writes `data` at `offset`, as far as the handle goes.
+    pub(super) fn write(&self, offset: u64, data: &[u8]) -> Result<(), FsError> {
+        let append_only = self.right.is_append_only();
+        self.content.write(offset, data, append_only)?;
+        self.written.fetch_add(data.len() as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     pub(super) fn ino(&self) -> Ino {
@@ -93,11 +105,9 @@ impl FileSystem {
         let attempt = self.guard.attempt("Read", &handle.who, &handle.target);
         let _held = handle.hold(&attempt)?;
         attempt.finish(handle.content.read(offset, len, plaintext))?;
-        handle
-            .read
-            .fetch_add(plaintext.len() as u64, Ordering::Relaxed);
+        handle.note_read(plaintext.len());
         // The flag follows the record: a use that could not be recorded is tried anew.
-        if self.options.strict_audit || !handle.read_recorded.load(Ordering::Relaxed) {
+        if !handle.read_recorded.load(Ordering::Relaxed) {
             attempt.record_use(|event| {
                 event
                     .parameter("offset", offset)
@@ -126,48 +136,43 @@ impl FileSystem {
             Writer::Cache => None,
             Writer::Program { .. } => Some(handle.hold(&attempt)?),
         };
-        let (first, capability_gone) = {
-            let open = handle.inode.open.lock();
-            (!open.write_recorded, open.capability_gone)
+        let takes_set_ids = match writer {
+            Writer::Program {
+                caller,
+                takes_set_ids: true,
+            } => Some(caller),
+            Writer::Program { .. } | Writer::Cache => None,
         };
-        let is_recorded = first || self.options.strict_audit;
-        if !capability_gone {
+        let set_ids = self.prepare_write(&handle, takes_set_ids)?;
+        if handle.inode.open.lock().write_recorded {
+            attempt.finish(handle.write(offset, data))?;
+            return Ok(set_ids);
+        }
+        attempt.record_use(|event| {
+            event
+                .parameter("offset", offset)
+                .parameter("bytes", data.len() as u64)
+        })?;
+        handle.inode.open.lock().write_recorded = true;
+        attempt.happened(handle.write(offset, data))?;
+        Ok(set_ids)
+    }
+
+    /// Takes away what a write takes: the file's capability, and its set-id bits where `killer` is the
+    /// one whose write does so.
+    pub(super) fn prepare_write(
+        &self,
+        handle: &FileHandle,
+        killer: Option<Caller>,
+    ) -> Result<SetIds, FsError> {
+        if !handle.inode.open.lock().capability_gone {
             let descriptor = self.inodes.descriptor(&handle.inode)?;
             self.drop_capability(&handle.inode, &descriptor)?;
             handle.inode.open.lock().capability_gone = true;
         }
-        let set_ids = match writer {
-            Writer::Program {
-                caller,
-                takes_set_ids: true,
-            } => self.drop_set_ids(caller, &handle.inode)?,
-            _ => SetIds::Kept,
-        };
-        if is_recorded {
-            attempt.record_use(|event| {
-                event
-                    .parameter("offset", offset)
-                    .parameter("bytes", data.len() as u64)
-            })?;
-            handle.inode.open.lock().write_recorded = true;
-        }
-        let append_only = matches!(
-            handle.right,
-            Right::Opened {
-                append_only: true,
-                ..
-            }
-        );
-        let written = handle.content.write(offset, data, append_only);
-        if is_recorded {
-            attempt.happened(written)?;
-        } else {
-            attempt.finish(written)?;
-        }
-        handle
-            .written
-            .fetch_add(data.len() as u64, Ordering::Relaxed);
-        Ok(set_ids)
+        killer.map_or(Ok(SetIds::Kept), |caller| {
+            self.drop_set_ids(caller, &handle.inode)
+        })
     }
 
     /// Sets a file's length; policy is asked, with or without a handle.

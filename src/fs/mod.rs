@@ -32,6 +32,7 @@ mod privileges;
 mod rename;
 mod revocation;
 mod settle;
+mod strict;
 #[cfg(test)]
 mod tests;
 mod tree_policy;
@@ -66,6 +67,7 @@ pub use open::{OpenFlags, Opened};
 pub use privileges::SetIds;
 pub use rename::RenameMode;
 pub use revocation::Reviewed;
+pub use strict::Seek;
 pub use tree_policy::{PolicyError, TreePolicy, is_in_force};
 pub use volume::{
     LockedVolume, Principals, Services, Volume, VolumeError, descriptor_share, is_unclean,

@@ -360,7 +360,7 @@ impl FileSystem {
         Ok(raw.newest().1.unverified().clone())
     }
 
-    fn unwrap(
+    pub(super) fn unwrap(
         &self,
         who: &Who,
         allowed: &Allowed,

@@ -53,6 +53,16 @@ impl Right {
         }
     }
 
+    pub(super) fn is_append_only(self) -> bool {
+        matches!(
+            self,
+            Self::Opened {
+                append_only: true,
+                ..
+            }
+        )
+    }
+
     fn of_key(self) -> KeyRight {
         match self {
             Self::Created => KeyRight::Generate,

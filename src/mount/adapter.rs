@@ -17,7 +17,7 @@ use fuser::{
     ReplyPoll, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use crate::fs::{BOUNDARY_ATTRIBUTE, Change, FileSystem, Ino, Writer};
+use crate::fs::{BOUNDARY_ATTRIBUTE, Change, FileSystem, Ino, Seek, Writer};
 use crate::sys;
 
 use super::convert::{
@@ -289,7 +289,7 @@ impl Filesystem for Adapter {
 
     fn read(
         &self,
-        _: &Request,
+        request: &Request,
         _: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -298,6 +298,20 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if self.desk.filesystem().is_strict() {
+            let caller = caller(request);
+            let read = move |fs: &FileSystem| {
+                fs.refuse_if_cut_off()?;
+                let mut plaintext = Vec::new();
+                fs.read_strictly(caller, handle(fh), offset, size as usize, &mut plaintext)?;
+                Ok(plaintext)
+            };
+            return self
+                .desk
+                .serve_keyed("read", reply, read, |_, reply, plaintext| {
+                    reply.data(&plaintext);
+                });
+        }
         PLAINTEXT.with_borrow_mut(|plaintext| {
             let read = self.desk.serve("read", |fs| {
                 fs.refuse_if_cut_off()?;
@@ -320,12 +334,28 @@ impl Filesystem for Adapter {
         _: Option<LockOwner>,
         reply: ReplyWrite,
     ) {
+        let takes_set_ids = flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID);
+        if self.desk.filesystem().is_strict() {
+            let (caller, data) = (caller(request), data.to_owned());
+            let notifier = self.desk.notifier();
+            let length = data.len() as u32;
+            let write = move |fs: &FileSystem| {
+                fs.refuse_if_cut_off()?;
+                fs.write_strictly(caller, handle(fh), offset, &data, takes_set_ids)
+            };
+            return self
+                .desk
+                .serve_keyed("write", reply, write, move |_, reply, set_ids| {
+                    forget_mode(&notifier, number, set_ids);
+                    reply.written(length);
+                });
+        }
         let writer = if flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
             Writer::Cache
         } else {
             Writer::Program {
                 caller: caller(request),
-                takes_set_ids: flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID),
+                takes_set_ids,
             }
         };
         let written = self.desk.serve("write", |fs| {
@@ -592,9 +622,34 @@ impl Filesystem for Adapter {
         self.desk.empty(reply, done);
     }
 
-    fn lseek(&self, _: &Request, _: INodeNo, _: FileHandle, _: i64, _: i32, reply: ReplyLseek) {
-        // Under write-back the kernel alone knows where data is: it then says "all of it is data".
-        reply.error(Errno::ENOSYS);
+    fn lseek(
+        &self,
+        request: &Request,
+        _: INodeNo,
+        fh: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        if !self.desk.filesystem().is_strict() {
+            // Under write-back the kernel alone knows where data is: it then says "all of it is data".
+            return reply.error(Errno::ENOSYS);
+        }
+        let Ok(offset) = u64::try_from(offset) else {
+            return reply.error(Errno::ENXIO);
+        };
+        let what = match whence {
+            libc::SEEK_DATA => Seek::Data,
+            libc::SEEK_HOLE => Seek::Hole,
+            _ => return reply.error(Errno::EINVAL),
+        };
+        let caller = caller(request);
+        self.desk.serve_keyed(
+            "lseek",
+            reply,
+            move |fs| fs.seek(caller, handle(fh), offset, what),
+            |_, reply, found| reply.offset(found.cast_signed()),
+        );
     }
 
     fn copy_file_range(

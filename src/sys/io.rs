@@ -102,6 +102,17 @@ pub fn next_data(fd: impl AsFd, offset: u64) -> io::Result<Option<u64>> {
     }
 }
 
+/// Where the next hole at or behind `offset`, which is within the file, begins; there is one at its
+/// end. The descriptor's position changes.
+///
+/// # Errors
+/// Those of `lseek(2)`.
+pub fn next_hole(fd: impl AsFd, offset: u64) -> io::Result<u64> {
+    Ok(pass(Call::Look("lseek"), || {
+        seek(&fd, SeekFrom::Hole(offset))
+    })?)
+}
+
 /// Sets a file's length.
 ///
 /// # Errors

@@ -26,7 +26,7 @@ pub use identity::{
     Identity, Impersonated, act_for, impersonate, impersonates, obey_quotas, own_identity,
 };
 pub use io::{
-    Allocate, CutShort, allocate, next_data, read_at, read_up_to, start_sync, sync_data,
+    Allocate, CutShort, allocate, next_data, next_hole, read_at, read_up_to, start_sync, sync_data,
     sync_directory, sync_filesystem, truncate, write_at, write_from,
 };
 pub use list::{Entry, EntryKind, list};

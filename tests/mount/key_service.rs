@@ -3,16 +3,21 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader};
+use std::net::Shutdown;
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use rcgen::generate_simple_self_signed;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::common::{ANN, Home, Mount, TAKES_EFFECT, Volume, kmsfs, pattern, within};
+use crate::common::{ANN, Home, Mount, ROOT, TAKES_EFFECT, Volume, kmsfs, pattern, within};
+use crate::revocation::Holder;
 
 /// A home with a server: another machine's, as far as the mounts know.
 struct Service {
@@ -483,4 +488,138 @@ fn open_files_are_closed_to_use_when_the_grace_is_over_and_until_the_service_is_
         .filter(|name| name.starts_with("KeyService"))
         .collect();
     assert_eq!(names, ["KeyServiceLost", "KeyServiceBack"]);
+}
+
+/// Between a mount and its key service: what is cut is cut until it is mended.
+struct Line {
+    path: PathBuf,
+    streams: Arc<Mutex<Vec<UnixStream>>>,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn to(service: &Service) -> Self {
+        let path = service.home.path("line.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (streams, is_cut) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
+        let line = Self {
+            path,
+            streams: Arc::clone(&streams),
+            is_cut: Arc::clone(&is_cut),
+        };
+        let far = service.socket();
+        // Ends with the test.
+        std::thread::spawn(move || {
+            for near in listener.incoming().map_while(Result::ok) {
+                if is_cut.load(Ordering::SeqCst) {
+                    continue;
+                }
+                let far = UnixStream::connect(&far).unwrap();
+                for (mut from, mut to) in [
+                    (near.try_clone().unwrap(), far.try_clone().unwrap()),
+                    (far.try_clone().unwrap(), near.try_clone().unwrap()),
+                ] {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(Shutdown::Both);
+                    });
+                }
+                streams.lock().unwrap().extend([near, far]);
+            }
+        });
+        line
+    }
+
+    fn cut(&self) {
+        self.is_cut.store(true, Ordering::SeqCst);
+        for stream in self.streams.lock().unwrap().drain(..) {
+            // It may have ended by itself.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    fn mend(&self) {
+        self.is_cut.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn of_two_mounts_of_a_server_each_is_cut_off_and_one_that_it_does_not_reach_when_its_grace_is_over()
+{
+    let service = Service::start();
+    let line = Line::to(&service);
+    let key = service.key();
+    let ways = [
+        Way::over_http(&service, &["--mount"]),
+        Way {
+            target: format!("unix:{}", line.path.display()),
+            environment: Vec::new(),
+        },
+    ];
+    let homes = [Home::new(), Home::new()];
+    let volumes = [0, 1].map(|at| ways[at].volume(&homes[at], &key));
+    let mounts = [0, 1].map(|at| ways[at].mount(&volumes[at], &["--offline-grace", "4"]));
+    for mount in &mounts {
+        fs::write(mount.path("f"), pattern(100_000)).unwrap();
+        ROOT.can(&mount.point, "chmod 666 f");
+    }
+    let [mut reached, mut out_of_reach] = [0, 1].map(|at| {
+        let mut holder = Holder::start(ANN, &mounts[at].path("f"), "w");
+        for order in ["r", "w", "m"] {
+            assert_eq!(holder.tell(order), "ok", "{order}");
+        }
+        holder
+    });
+    line.cut();
+    let began = Instant::now();
+    service.home.run(["key", "disable", &key]);
+    assert!(
+        began.elapsed() < Duration::from_secs(8),
+        "it waits for nobody"
+    );
+    assert_eq!(reached.tell("r"), "EACCES");
+    assert_eq!(reached.tell("w"), "EACCES");
+    assert_eq!(reached.tell("m"), "SIGBUS");
+    assert_eq!(out_of_reach.tell("r"), "ok", "within its grace");
+    within(SOON, "its grace is over", || {
+        out_of_reach.tell("r") == "EACCES"
+    });
+    assert_eq!(out_of_reach.tell("m"), "SIGBUS");
+    line.mend();
+    let path = mounts[1].path("f");
+    within(SOON, "it is reached again", || {
+        open(&path) == Some(Errno::ACCESS)
+    });
+    // What happened meanwhile is acted on before anything can be used.
+    assert_eq!(out_of_reach.tell("r"), "EACCES");
+    service.home.run(["key", "enable", &key]);
+    for mount in &mounts {
+        within(SOON, "the key is back", || open(&mount.path("f")).is_none());
+    }
+    assert_eq!(out_of_reach.tell("r"), "EACCES");
+    drop((reached, out_of_reach));
+}
+
+#[test]
+fn a_mount_through_the_socket_of_a_server_is_cut_off_when_the_command_returns() {
+    let service = Service::start();
+    let way = Way::through_socket(&service);
+    let (key, home) = (service.key(), Home::new());
+    let volume = way.volume(&home, &key);
+    let mount = way.mount(&volume, &[]);
+    fs::write(mount.path("f"), pattern(100_000)).unwrap();
+    ROOT.can(&mount.point, "chmod 666 f");
+    let mut holder = Holder::start(ANN, &mount.path("f"), "w");
+    for order in ["r", "w", "s"] {
+        assert_eq!(holder.tell(order), "ok", "{order}");
+    }
+    service
+        .home
+        .run(["key", "schedule-deletion", &key, "--days", "7"]);
+    for (order, answer) in [("r", "EACCES"), ("w", "EACCES"), ("m", "SIGBUS")] {
+        assert_eq!(holder.tell(order), answer, "{order}");
+    }
 }

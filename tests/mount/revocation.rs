@@ -64,14 +64,14 @@ for line in sys.stdin:
 "#;
 
 /// A process that has a file open and mapped, until dropped.
-struct Holder {
+pub(crate) struct Holder {
     child: Child,
     orders: ChildStdin,
     answers: std::io::Lines<BufReader<std::process::ChildStdout>>,
 }
 
 impl Holder {
-    fn start(user: User, file: &Path, mode: &str) -> Self {
+    pub(crate) fn start(user: User, file: &Path, mode: &str) -> Self {
         let mut python = std::process::Command::new("python3");
         python.args(["-c", HOLDER]).arg(file).arg(mode);
         python.uid(user.0).gid(user.0);
@@ -97,7 +97,7 @@ impl Holder {
         answer.expect("it goes on running").unwrap()
     }
 
-    fn tell(&mut self, order: &str) -> String {
+    pub(crate) fn tell(&mut self, order: &str) -> String {
         self.order(order);
         self.answer()
     }
@@ -367,6 +367,64 @@ fn a_key_about_to_be_deleted_cuts_off_whoever_has_a_file_open() {
     });
     home.run(["key", "cancel-deletion", &volume.key]);
     home.run(["key", "enable", &volume.key]);
+    ROOT.can(&mount.point, "cat f > /dev/null");
+}
+
+/// Imports material into the key `key`, as the holder of the material does.
+fn import(home: &Home, key: &str) {
+    let wanted = json!({
+        "KeyId": key, "WrappingAlgorithm": "RSAES_OAEP_SHA_256", "WrappingKeySpec": "RSA_2048",
+    });
+    let told = call(home, "GetParametersForImport", &wanted);
+    let text = |name: &str| told[name].as_str().unwrap().to_owned();
+    let wrap = format!(
+        "printf %s '{}' | base64 -d > public.der
+        printf 0123456789abcdef0123456789abcdef | openssl pkeyutl -encrypt -pubin -keyform DER \
+            -inkey public.der -pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 \
+            -pkeyopt rsa_mgf1_md:sha256 | base64 -w 0",
+        text("PublicKey")
+    );
+    let request = json!({
+        "KeyId": key, "ImportToken": text("ImportToken"),
+        "ExpirationModel": "KEY_MATERIAL_DOES_NOT_EXPIRE",
+        "EncryptedKeyMaterial": ROOT.can(&home.path(""), &wrap),
+    });
+    call(home, "ImportKeyMaterial", &request);
+}
+
+#[test]
+fn deleted_key_material_cuts_off_whoever_has_a_file_open() {
+    let home = Home::new();
+    // Whose mount serves the home, so that there is somebody to call.
+    let first = home.named_volume("first", "everyone");
+    let _serving = first.mount();
+    let made = call(
+        &home,
+        "CreateKey",
+        &json!({ "Origin": "EXTERNAL", "Policy": key_policy(&[ANN]).to_string() }),
+    );
+    let key = made["KeyMetadata"]["Arn"].as_str().unwrap();
+    import(&home, key);
+    let backing = home.path("backing");
+    let init = [
+        "init",
+        backing.to_str().unwrap(),
+        "--policy",
+        "everyone",
+        "--key",
+        key,
+    ];
+    let volume = Volume {
+        home: &home,
+        id: home.json(init)["volumeId"].as_str().unwrap().to_owned(),
+        key: key.to_owned(),
+        backing,
+    };
+    let mount = with_file(&volume);
+    all_are_cut_off(&home, &mount, || {
+        call(&home, "DeleteImportedKeyMaterial", &json!({ "KeyId": key }));
+    });
+    import(&home, key);
     ROOT.can(&mount.point, "cat f > /dev/null");
 }
 

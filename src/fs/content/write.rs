@@ -15,7 +15,7 @@ use super::{Content, State, Wanted, open_or_hole};
 use crate::fs::{Damage, FsError};
 
 /// What a sealed block has more than its plaintext.
-const OVERHEAD: usize = SEALED_BLOCK_LEN - BLOCK_LEN;
+pub(super) const OVERHEAD: usize = SEALED_BLOCK_LEN - BLOCK_LEN;
 
 /// A block as it was before a write.
 struct Before {
