@@ -25,7 +25,8 @@ use super::{DirectoryId, NAME_MAX, purpose};
 
 /// The file that holds the record.
 pub const DIRECTORY_RECORD: &str = ".kmsfs.dir";
-/// The longest record in bytes: room for hundreds of boundary directories in one directory.
+/// The longest record in bytes: room for 85 boundary directories of the longest names, ARNs and labels
+/// in one directory, and for hundreds of usual ones.
 pub const DIRECTORY_RECORD_MAX: usize = 64 * 1024;
 /// The longest KMS key ARN in bytes: what a file's header has room for.
 pub const KEY_ARN_MAX: usize = 256;

@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use crate::format::{COPY_LEN, seal_anew};
 use crate::fs::{Ino, XattrCreate};
 
-use super::super::world::{CALLER, World};
+use super::super::boundaries::request;
+use super::super::world::{CALLER, World, header_of};
 use super::{Attacked, BLOCK, overwrite, pattern};
 
 /// Where random bytes are put.
@@ -20,6 +21,9 @@ enum Structure {
     MendedHeader,
     Blocks,
     Record,
+    /// Of a boundary directory, and of the one that it is in.
+    BoundaryRecord,
+    RecordAbove,
     NameFile,
     LinkTarget,
     LinkSidecar,
@@ -29,11 +33,13 @@ enum Structure {
     Mark,
 }
 
-const ALL: [Structure; 11] = [
+const ALL: [Structure; 13] = [
     Structure::Header,
     Structure::MendedHeader,
     Structure::Blocks,
     Structure::Record,
+    Structure::BoundaryRecord,
+    Structure::RecordAbove,
     Structure::NameFile,
     Structure::LinkTarget,
     Structure::LinkSidecar,
@@ -51,6 +57,11 @@ fn fill(attacked: &Attacked<'_>) {
     attacked.make_directory("d");
     attacked.write("d/f", &pattern(2 * BLOCK));
     attacked.write(&format!("d/{}", long()), b"long");
+    attacked.make_directory("above");
+    attacked.make_directory("above/hr");
+    let hr = attacked.find("above/hr").unwrap().ino;
+    let label = request(None, Some("hr"));
+    attacked.fs.set_boundary(CALLER, hr, &label).unwrap();
     let (root, fs) = (Ino::ROOT, &attacked.fs);
     fs.symlink(CALLER, root, b"near", b"target").unwrap();
     fs.symlink(CALLER, root, b"far", &[b'x'; 2000]).unwrap();
@@ -71,6 +82,8 @@ fn replace(path: &Path, at: usize, data: &[u8], whole: bool) {
 struct Places {
     file: std::path::PathBuf,
     record: std::path::PathBuf,
+    boundary_record: std::path::PathBuf,
+    record_above: std::path::PathBuf,
     name_file: std::path::PathBuf,
     near: std::path::PathBuf,
     sidecar: std::path::PathBuf,
@@ -100,6 +113,8 @@ fn attack(places: &Places, backing: &Path, structure: Structure, at: usize, data
         }
         Structure::Blocks => overwrite(&places.file, 4096 + (at % 8000) as u64, data),
         Structure::Record => replace(&places.record, at % 44, data, whole),
+        Structure::BoundaryRecord => replace(&places.boundary_record, at % 44, data, whole),
+        Structure::RecordAbove => replace(&places.record_above, at % 60, data, whole),
         Structure::NameFile => replace(&places.name_file, at % 200, data, whole),
         Structure::LinkTarget => {
             let text: String = text.chars().take(1000).collect();
@@ -156,6 +171,8 @@ proptest! {
             let places = Places {
                 file: attacked.backing("d/f"),
                 record: attacked.backing("d").join(".kmsfs.dir"),
+                boundary_record: attacked.backing("above/hr").join(".kmsfs.dir"),
+                record_above: attacked.backing("above").join(".kmsfs.dir"),
                 name_file: long.with_file_name(format!("{}.name", long.file_name().unwrap().to_str().unwrap())),
                 near: attacked.backing("near"),
                 sidecar: volume.backing.join(".kmsfs/links").join(&target.to_str().unwrap()[1..]),
@@ -185,6 +202,14 @@ proptest! {
             }
             if let Ok(names) = attacked.list("d") {
                 assert!(names.iter().all(|name| *name == "f" || *name == self::long()), "{names:?}");
+            }
+            // A new file has the label of the place, if there can be one at all.
+            if let Ok(hr) = attacked.find("above/hr")
+                && let Ok((attr, handle)) = attacked.fs.create(CALLER, hr.ino, b"new", 0o644, 0)
+            {
+                attacked.fs.close(handle).unwrap();
+                let header = header_of(&volume.backing_of(attr.stat.st_ino));
+                assert_eq!(header.label.as_deref(), Some("hr"));
             }
             attacked.fs.sweep(|| true).unwrap();
             attacked.fs.unmount().unwrap();
