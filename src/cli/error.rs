@@ -59,6 +59,9 @@ pub(super) enum CliError {
     NotMounted(PathBuf),
     #[error("{0}")]
     Failed(String),
+    /// An argument of the command line that its grammar does not catch.
+    #[error("{0}")]
+    Usage(String),
     #[error("the pattern {pattern:?} is not valid: {reason}")]
     Pattern { pattern: String, reason: String },
     /// The process that serves has said why itself.
@@ -78,7 +81,7 @@ impl CliError {
             Self::NoHome(_) | Self::OtherHome { .. } => Exit::BadHome,
             Self::Home(error) => home_exit(error),
             Self::NoSecret | Self::Secret(_) | Self::PassphrasesDiffer => Exit::WrongSecret,
-            Self::Option(_) | Self::Pattern { .. } => Exit::Usage,
+            Self::Option(_) | Self::Usage(_) | Self::Pattern { .. } => Exit::Usage,
             Self::Volume(error) => volume_exit(error),
             Self::Mount(MountError::MountPoint { .. }) | Self::NotMounted(_) => Exit::BadMountPoint,
             Self::Kms(_) | Self::Remote(_) => Exit::KeyService,

@@ -101,7 +101,7 @@ impl Opened {
         }
     }
 
-    fn key_ids(&self) -> Result<Vec<String>, CliError> {
+    pub(super) fn key_ids(&self) -> Result<Vec<String>, CliError> {
         let mut all = Vec::new();
         let mut request = ListKeysRequest::default();
         loop {

@@ -157,6 +157,7 @@ pub(super) fn services(
     let mounter = opened.caller_via_kmsfs();
     let Opened { home, .. } = opened;
     let anchor = home.anchor()?;
+    let attached = home.attached()?;
     Ok(Services {
         keys,
         audit: home.audit_dir(),
@@ -166,6 +167,7 @@ pub(super) fn services(
         account: home.account().to_owned(),
         region: home.region().to_owned(),
         mounter,
+        identities: Arc::new(attached),
         principals: Arc::new(move |uid, gid| home.principal(uid, gid)),
     })
 }

@@ -1,5 +1,11 @@
 //! `kmsfs policy`: tree policies in the home, key policies in the key service.
 
+mod explain;
+mod planes;
+mod simulate;
+mod subject;
+mod validate;
+
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -7,13 +13,13 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::fs::Volume;
-use crate::kms::{GetKeyPolicyRequest, KmsError, PutKeyPolicyRequest};
+use crate::kms::{
+    Empty, GetKeyPolicyRequest, KmsError, PutIdentityPolicyRequest, PutKeyPolicyRequest,
+};
 use crate::policy::{Document, DocumentKind, Finding};
 
-use super::args::policy::{
-    GetArgs, Kind, PolicyArgs, PolicyCommand, PutArgs, Target, ValidateArgs,
-};
-use super::connect::Access;
+use super::args::policy::{GetArgs, Identity, PolicyArgs, PolicyCommand, PutArgs, Target};
+use super::connect::{Access, Opened};
 use super::error::CliError;
 use super::exit::Exit;
 use super::{output, running};
@@ -22,7 +28,14 @@ pub(super) fn run(access: &Access, arguments: PolicyArgs) -> Result<Exit, CliErr
     match arguments.command {
         PolicyCommand::Put(arguments) => put(access, arguments),
         PolicyCommand::Get(arguments) => get(access, arguments),
-        PolicyCommand::Validate(arguments) => validate(&arguments),
+        PolicyCommand::List(output) => list(access, output.json),
+        PolicyCommand::Delete(arguments) => {
+            put_identity(&access.open()?, arguments.into(), None)?;
+            Ok(Exit::Success)
+        }
+        PolicyCommand::Validate(arguments) => validate::run(access, arguments),
+        PolicyCommand::Simulate(arguments) => simulate::run(access, &arguments),
+        PolicyCommand::Explain(arguments) => explain::run(access, &arguments),
     }
 }
 
@@ -68,6 +81,12 @@ fn put(access: &Access, arguments: PutArgs) -> Result<Exit, CliError> {
             };
             (format!("key {key}"), document)
         }
+        Target::Identity(identity) => {
+            let document = parse(DocumentKind::Identity, &arguments.file)?;
+            let text = document.source().to_owned();
+            let whose = put_identity(&access.open()?, identity, Some(text))?;
+            (whose, document)
+        }
     };
     let warnings = document.warnings();
     if arguments.output.json {
@@ -89,53 +108,93 @@ fn get(access: &Access, arguments: GetArgs) -> Result<Exit, CliError> {
         }
         Target::Key(key) => {
             let opened = access.open()?;
-            let request = GetKeyPolicyRequest {
-                key_id: opened.resolve_key(&key)?,
-                ..Default::default()
-            };
-            opened
-                .service
-                .get_key_policy(&opened.caller(), &request)?
-                .policy
+            opened.key_policy(&opened.resolve_key(&key)?)?
+        }
+        Target::Identity(identity) => {
+            let opened = access.open()?;
+            let (kind, name) = kind_and_name(identity);
+            let principal = format!("arn:aws:iam::{}:{kind}/{name}", opened.home.account());
+            let administration = opened.home.administration()?;
+            let listed = administration.list_identity_policies(&opened.caller(), &Empty {})?;
+            let own = listed.policies.into_iter();
+            let own = own.filter(|policy| policy.principal == principal);
+            let documents: Vec<String> = own.map(|policy| policy.document).collect();
+            if documents.is_empty() {
+                return Err(CliError::Failed(format!(
+                    "{principal} has no identity policy"
+                )));
+            }
+            documents.join("\n")
         }
     };
     println!("{}", document.trim_end());
     Ok(Exit::Success)
 }
 
-fn validate(arguments: &ValidateArgs) -> Result<Exit, CliError> {
-    let kind = match arguments.kind {
-        Kind::Tree => DocumentKind::Tree,
-        Kind::Key => DocumentKind::Key,
-        Kind::Identity => DocumentKind::Identity,
+fn kind_and_name(identity: Identity) -> (&'static str, String) {
+    match identity {
+        Identity::User(name) => ("user", name),
+        Identity::Group(name) => ("group", name),
+    }
+}
+
+/// Puts `policy` in the place of the one that `identity` has; with none, that one is removed. Says whose
+/// it is.
+fn put_identity(
+    opened: &Opened,
+    identity: Identity,
+    policy: Option<String>,
+) -> Result<String, CliError> {
+    let (kind, name) = kind_and_name(identity);
+    let request = PutIdentityPolicyRequest {
+        kind: kind.to_owned(),
+        name,
+        policy,
     };
-    let text = read(&arguments.file)?;
-    let (problems, warnings) = match Document::parse(kind, &text) {
-        Ok(document) => (Vec::new(), document.warnings()),
-        Err(refused) => (refused.problems().to_vec(), Vec::new()),
-    };
-    let valid = problems.is_empty();
-    if arguments.output.json {
-        output::json(&json!({ "valid": valid, "problems": problems, "warnings": warnings }));
+    let administration = opened.home.administration()?;
+    administration.put_identity_policy(&opened.caller(), &request)?;
+    Ok(format!("{kind} {}", request.name))
+}
+
+/// What policies there are.
+fn list(access: &Access, json: bool) -> Result<Exit, CliError> {
+    let opened = access.open()?;
+    let volumes = opened.home.policies();
+    let volumes = volumes.map_err(CliError::io(opened.home.path()))?;
+    let trees = volumes
+        .into_iter()
+        .map(|(volume, _)| ("tree", format!("volume/{volume}")));
+    let keys = opened
+        .key_ids()?
+        .into_iter()
+        .map(|key| ("key", format!("key/{key}")));
+    let administration = opened.home.administration()?;
+    let listed = administration.list_identity_policies(&opened.caller(), &Empty {})?;
+    let identities = listed.policies.into_iter();
+    let identities = identities.map(|policy| ("identity", policy.principal));
+    let all = trees.chain(keys).chain(identities);
+    if json {
+        let all = all.map(|(kind, of)| json!({ "kind": kind, "of": of }));
+        output::json(&json!({ "policies": all.collect::<Vec<_>>() }));
     } else {
-        for problem in &problems {
-            eprintln!("error: {problem}");
-        }
-        warn(&warnings);
-        println!(
-            "{}",
-            if valid {
-                "The document is valid."
-            } else {
-                "The document is refused."
-            }
+        output::table(
+            &["KIND", "OF"],
+            all.map(|(kind, of)| vec![kind.to_owned(), of]),
         );
     }
-    Ok(if valid {
-        Exit::Success
-    } else {
-        Exit::PolicyRefused
-    })
+    Ok(Exit::Success)
+}
+
+impl Opened {
+    /// The policy of the key with this id or ARN.
+    fn key_policy(&self, key: &str) -> Result<String, CliError> {
+        let request = GetKeyPolicyRequest {
+            key_id: key.to_owned(),
+            ..Default::default()
+        };
+        let caller = self.caller().in_region_of(key);
+        Ok(self.service.get_key_policy(&caller, &request)?.policy)
+    }
 }
 
 fn warn(warnings: &[Finding]) {

@@ -3,11 +3,13 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::audit::{Event, Identity, Log, Origin, Process, Recorded, Refusal, Unsynced};
 use crate::format::FileId;
 use crate::keyring::KeyringError;
-use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Request, decide};
+use crate::kms::{AttachedNow, KmsError};
+use crate::policy::{Allowed, Context, Denied, DenyReason, Document, Principal, Request, decide};
 use crate::sys;
 
 use super::caller::{Caller, Who};
@@ -117,6 +119,9 @@ pub(super) struct Guard {
     volume_arn: String,
     policy: TreePolicy,
     principals: Arc<Principals>,
+    identities: Arc<AttachedNow>,
+    /// The [`AttachedNow::changes`] under which open files were decided.
+    seen_changes: AtomicU64,
     executables: Executables,
 }
 
@@ -127,6 +132,7 @@ impl Guard {
         volume_arn: String,
         policy: TreePolicy,
         principals: Arc<Principals>,
+        identities: Arc<AttachedNow>,
     ) -> Self {
         Self {
             log,
@@ -134,6 +140,8 @@ impl Guard {
             volume_arn,
             policy,
             principals,
+            seen_changes: AtomicU64::new(identities.changes()),
+            identities,
             executables: Executables::new(),
         }
     }
@@ -168,8 +176,19 @@ impl Guard {
         }
     }
 
-    /// Takes a changed tree policy into force; tells whether there was one.
-    pub(super) fn reload_policy(&self) -> bool {
+    /// Asks for identity policies anew. May take as long as the home's key service does.
+    pub(super) fn refresh_identities(&self) -> Result<(), KmsError> {
+        self.identities.refresh()
+    }
+
+    /// Takes a changed tree policy into force; tells whether it or identity policies changed.
+    pub(super) fn reload_policies(&self) -> bool {
+        let changes = self.identities.changes();
+        let identities = self.seen_changes.swap(changes, Ordering::AcqRel) != changes;
+        self.reload_tree_policy() || identities
+    }
+
+    fn reload_tree_policy(&self) -> bool {
         let recorded = self.policy.reload(|changed| {
             if let Err(error) = changed {
                 tracing::error!(%error, "no tree policy is in force: everything is denied");
@@ -225,7 +244,7 @@ impl Guard {
     ) -> Result<T, FsError> {
         if let Err(error @ FsError::Integrity(_)) = &result {
             let target = Target::of(inode);
-            tracing::error!(path = %escaped(&target.path), %error, "integrity failure");
+            tracing::error!(path = %policy_path(&target.path), %error, "integrity failure");
             let event = Event::new(&self.origin, "IntegrityFailure", service())
                 .resource(&*self.volume_arn, "AWS::KMSFS::Volume")
                 .path(&target.path)
@@ -264,10 +283,27 @@ impl Guard {
         let Ok(document) = &*policy else {
             return Err(Refused::NoPolicy);
         };
-        let label = target.label.as_deref();
-        let allowed = self.decide_path(document, who, action, &target.path, label)?;
+        let attached = self.identities.get();
+        let principal = &*attached.complete(&who.principal);
+        let identity = attached.policies(principal);
+        let policies = Policies {
+            tree: document,
+            identity: identity.map(|(_, document)| document).collect(),
+            principal,
+        };
+        let (caller, label) = (who.caller, target.label.as_deref());
+        let decide_path = |path| {
+            let facts = Facts {
+                caller,
+                path,
+                label,
+                executables: &self.executables,
+            };
+            self.decide_path(&policies, action, &facts)
+        };
+        let allowed = decide_path(&target.path)?;
         for other in &target.others {
-            match self.decide_path(document, who, action, other, label) {
+            match decide_path(other) {
                 // A Deny at any name of a file counts; an Allow is asked for the name that was used.
                 Err(Refused::Policy(denied)) if denied.reason == DenyReason::ExplicitDeny => {
                     return Err(Refused::Policy(denied));
@@ -280,27 +316,26 @@ impl Guard {
 
     fn decide_path(
         &self,
-        document: &Document,
-        who: &Who,
+        policies: &Policies<'_>,
         action: Action,
-        path: &[u8],
-        label: Option<&str>,
+        facts: &Facts<'_>,
     ) -> Result<Allowed, Refused> {
-        let resource = format!("{}/{}", self.volume_arn, escaped(path));
-        let context = Facts {
-            caller: who.caller,
-            path,
-            label,
-            executables: &self.executables,
-        };
+        let resource = format!("{}/{}", self.volume_arn, policy_path(facts.path));
         let request = Request {
-            principal: &who.principal,
+            principal: policies.principal,
             action: action.name(),
             resource: &resource,
-            context: &context,
+            context: facts,
         };
-        decide(document, &[], &[], &request).map_err(Refused::Policy)
+        decide(policies.tree, &policies.identity, &[], &request).map_err(Refused::Policy)
     }
+}
+
+/// What decides in the file plane, and about whom.
+struct Policies<'a> {
+    tree: &'a Document,
+    identity: Vec<&'a Document>,
+    principal: &'a Principal,
 }
 
 fn once_recorded(error: FsError, record: Unsynced) -> FsError {
@@ -512,7 +547,7 @@ impl Context for Facts<'_> {
         let one = |value: String| Some(vec![Cow::Owned(value)]);
         match key {
             "kmsfs:Uid" => one(self.caller.uid.to_string()),
-            "kmsfs:Path" => one(escaped(self.path)),
+            "kmsfs:Path" => one(policy_path(self.path)),
             "kmsfs:Label" => Some(vec![Cow::Borrowed(self.label?)]),
             "kmsfs:Gids" => self.groups(),
             "kmsfs:ExePath" => {
@@ -536,7 +571,7 @@ impl Facts<'_> {
 }
 
 /// A path as policies write it: bytes that are no text, control characters and `%` as `%XX`.
-pub(super) fn escaped(path: &[u8]) -> String {
+pub fn policy_path(path: &[u8]) -> String {
     let mut text = String::with_capacity(path.len());
     for chunk in path.utf8_chunks() {
         for character in chunk.valid().chars() {
@@ -560,13 +595,13 @@ fn escape(text: &mut String, bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::policy_path;
 
     #[test]
     fn no_two_paths_look_alike_to_a_policy() {
-        assert_eq!(escaped("hr/Gehälter".as_bytes()), "hr/Gehälter");
-        assert_eq!(escaped(b"a\nb"), "a%0Ab");
-        assert_eq!(escaped(b"a%0Ab"), "a%250Ab");
-        assert_eq!(escaped(b"\xff\xfe"), "%FF%FE");
+        assert_eq!(policy_path("hr/Gehälter".as_bytes()), "hr/Gehälter");
+        assert_eq!(policy_path(b"a\nb"), "a%0Ab");
+        assert_eq!(policy_path(b"a%0Ab"), "a%250Ab");
+        assert_eq!(policy_path(b"\xff\xfe"), "%FF%FE");
     }
 }

@@ -59,6 +59,7 @@ pub use check::{Check, CheckOptions, Checked, Class, Finding, Kind, Watch};
 pub use directory::Listed;
 pub use error::{Damage, FsError};
 pub use file::{Allocation, Writer};
+pub use guard::policy_path;
 pub use handle::HandleId;
 pub use inode::Ino;
 pub use lock::is_locked;

@@ -226,9 +226,9 @@ enum Verdict {
 }
 
 impl FileSystem {
-    /// Takes a changed tree policy into force and decides all open files anew under it.
+    /// Takes changed tree and identity policies into force and decides all open files anew under them.
     pub fn review_policy(&self) -> Option<Reviewed> {
-        if !self.guard.reload_policy() {
+        if !self.guard.reload_policies() {
             return None;
         }
         let (files, _) = self.review(|handle| self.by_policy(handle));
@@ -254,9 +254,18 @@ impl FileSystem {
                 return None;
             }
         };
+        // The change may be one of the home's identity policies.
+        if let Err(error) = self.guard.refresh_identities() {
+            tracing::debug!(%error, "the home cannot be followed");
+            self.reviews.note_astray(asked);
+            return None;
+        }
         self.keyring.clear();
         let mut answers = HashMap::new();
-        let (files, all_decided) = self.review(|handle| self.by_key(handle, &mut answers));
+        let (files, all_decided) = self.review(|handle| match self.by_policy(handle) {
+            Verdict::Stands => self.by_key(handle, &mut answers),
+            gone => gone,
+        });
         if !all_decided {
             self.reviews.note_astray(asked);
         }

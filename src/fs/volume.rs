@@ -17,7 +17,7 @@ use crate::format::{
     VolumeConfig, VolumeConfigError, VolumeId, volume_key_context,
 };
 use crate::keyring::Keyring;
-use crate::kms::{self, CiphertextBlob, DecryptRequest, KeyService, KmsError};
+use crate::kms::{self, AttachedNow, CiphertextBlob, DecryptRequest, KeyService, KmsError};
 use crate::policy::Principal;
 use crate::sys;
 
@@ -114,6 +114,8 @@ pub struct Services {
     pub keys: Arc<dyn KeyService>,
     /// Who a user and group id are.
     pub principals: Arc<Principals>,
+    /// The identity policies that count beside the tree policy.
+    pub identities: Arc<AttachedNow>,
     /// Where the audit logs are.
     pub audit: PathBuf,
     /// When audit records are made durable.
@@ -375,7 +377,10 @@ pub(super) fn guard(config: &VolumeConfig, services: &Services) -> Result<Guard,
     let volume_arn = volume_arn(&services.region, &services.account, &config.volume);
     let policy = TreePolicy::load(services.policy.clone());
     let principals = services.principals.clone();
-    Ok(Guard::new(log, origin, volume_arn, policy, principals))
+    let identities = services.identities.clone();
+    Ok(Guard::new(
+        log, origin, volume_arn, policy, principals, identities,
+    ))
 }
 
 /// Whether the volume at `backing` carries the mark of use: while it is mounted, and after an end

@@ -2,9 +2,16 @@
 //!
 //! Not part of the AWS API. Only the home's owner and root are let in, through the home's socket.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, KmsError, api::Timestamp, identities::SecretAccessKey};
+use super::{
+    Caller, KmsError,
+    api::{EncryptionContext, Timestamp},
+    identities::SecretAccessKey,
+};
+use crate::policy::{Explanation, Principal};
 
 /// Proof that whoever asks owns the home or is root.
 pub(super) struct Administrator(());
@@ -196,11 +203,85 @@ pub struct ServiceStatus {
     /// The Region of mounts and of callers who name none.
     pub region: String,
     /// How many keys there are, by state.
-    pub keys: std::collections::BTreeMap<String, u64>,
+    pub keys: BTreeMap<String, u64>,
     /// How many users.
     pub users: u64,
     /// The number of the audit log's last record.
     pub audit_position: u64,
+}
+
+/// Asks what policies would say to somebody who uses or administers a key.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExplainAccessRequest {
+    /// Who. The groups that the service keeps are added.
+    pub principal: Principal,
+    /// Their user id, if they have one.
+    pub uid: Option<u32>,
+    /// Whether a mount asks on their behalf.
+    pub via_kmsfs: bool,
+    /// Key id, ARN or alias.
+    pub key_id: String,
+    /// `kms:` actions.
+    pub actions: Vec<String>,
+    /// What the requests bind to, if anything.
+    #[serde(default)]
+    pub encryption_context: EncryptionContext,
+    /// A document in the place of the key's policy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// Identity policies that they have beside those that are attached.
+    #[serde(default)]
+    pub identity_policies: Vec<String>,
+}
+
+/// What policies would say.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ExplainAccessResponse {
+    /// The key's ARN.
+    pub key_arn: String,
+    /// The key's state. Policies do not look at it; nothing is encrypted or decrypted unless it is
+    /// `Enabled`.
+    pub key_state: String,
+    /// One for each action.
+    pub explanations: Vec<Explanation>,
+}
+
+/// Replaces the identity policy of a user, group or role of the home's account, whether or not the
+/// service has a user of that name.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct PutIdentityPolicyRequest {
+    /// `user`, `group` or `role`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// The document; with none it has no policy of its own any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+}
+
+/// An identity policy.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct IdentityPolicy {
+    /// The ARN that it is attached to.
+    pub principal: String,
+    /// Its name.
+    pub name: String,
+    /// The document.
+    pub document: String,
+}
+
+/// All identity policies, and whom the service itself has put into groups.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ListIdentityPoliciesResponse {
+    /// By ARN, then by name.
+    pub policies: Vec<IdentityPolicy>,
+    /// The ARNs of the groups that a user, by ARN, is in.
+    pub groups: BTreeMap<String, Vec<String>>,
 }
 
 /// Hands the list of these operations to the macro `$consumer`.
@@ -227,6 +308,12 @@ macro_rules! with_administration {
             remove_user_from_group = RemoveUserFromGroup(crate::kms::administration::GroupMemberRequest) -> crate::kms::api::Empty;
             /// Lists groups.
             list_groups = ListGroups(crate::kms::api::Empty) -> crate::kms::administration::ListGroupsResponse;
+            /// Replaces an identity policy.
+            put_identity_policy = PutIdentityPolicy(crate::kms::administration::PutIdentityPolicyRequest) -> crate::kms::api::Empty;
+            /// Lists identity policies with their documents.
+            list_identity_policies = ListIdentityPolicies(crate::kms::api::Empty) -> crate::kms::administration::ListIdentityPoliciesResponse;
+            /// Tells what policies would say to somebody, and why.
+            explain_access = ExplainAccess(crate::kms::administration::ExplainAccessRequest) -> crate::kms::administration::ExplainAccessResponse;
             /// Lets the processes of a user id speak for others.
             register_mount_user = RegisterMountUser(crate::kms::administration::MountUserRequest) -> crate::kms::api::Empty;
             /// Lets them no longer.
@@ -294,6 +381,11 @@ pub(super) fn changes_something(operation: &str) -> bool {
     named(operation).is_some()
         && !matches!(
             operation,
-            "ListUsers" | "ListGroups" | "ListMountUsers" | "ServiceStatus"
+            "ExplainAccess"
+                | "ListGroups"
+                | "ListIdentityPolicies"
+                | "ListMountUsers"
+                | "ListUsers"
+                | "ServiceStatus"
         )
 }

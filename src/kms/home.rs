@@ -24,7 +24,7 @@ use std::{
 use parking_lot::Mutex;
 
 use super::{
-    Administration, HomeError, KeyService, ServiceStatus,
+    Administration, AttachedNow, HomeError, KeyService, ServiceStatus,
     home_file::HomeFile,
     lock::LockFile,
     name::{NoRegion, Place},
@@ -287,6 +287,17 @@ impl Home {
         self.inner.principals.get(uid, gid)
     }
 
+    /// What is attached to the home's users and groups, kept up to date by a thread.
+    ///
+    /// # Errors
+    /// As [`Home::service`], and when the service cannot be asked.
+    pub fn attached(&self) -> Result<AttachedNow, HomeError> {
+        AttachedNow::follow(self.owner()?).map_err(|reason| HomeError::Attached {
+            path: self.inner.path.clone(),
+            reason,
+        })
+    }
+
     /// Where audit logs are.
     pub fn audit_dir(&self) -> PathBuf {
         self.inner.file(AUDIT)
@@ -307,6 +318,25 @@ impl Home {
             service: self.service()?,
             public_key,
         }))
+    }
+
+    /// The volumes that have a tree policy here, by id, and where each policy is.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn policies(&self) -> io::Result<Vec<(String, PathBuf)>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(self.inner.file(POLICIES))? {
+            let path = entry?.path();
+            let volume = path
+                .file_stem()
+                .filter(|_| path.extension() == Some("json".as_ref()));
+            if let Some(volume) = volume.and_then(|name| name.to_str()) {
+                found.push((volume.to_owned(), path.clone()));
+            }
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// Where the tree policy of a volume is.

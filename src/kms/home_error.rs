@@ -7,6 +7,8 @@ use std::{
 
 use thiserror::Error;
 
+use super::KmsError;
+
 /// Why a home cannot be created, opened or served. Each message says which file is meant and what
 /// to do.
 #[derive(Debug, Error)]
@@ -104,6 +106,14 @@ pub enum HomeError {
         "the home {0} is sealed and no process serves it: give --passfile FILE or --keyfile FILE"
     )]
     Sealed(PathBuf),
+    /// Its identity policies cannot be had.
+    #[error("the identity policies of the home {path} cannot be had: {reason}")]
+    Attached {
+        /// The home.
+        path: PathBuf,
+        /// The key service's reason.
+        reason: KmsError,
+    },
     /// Another process serves it.
     #[error(
         "another process serves the home {0}: end it first (`kmsfs kms status` names it; a mount \

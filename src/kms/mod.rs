@@ -19,6 +19,7 @@
 
 mod administration;
 mod api;
+mod attached;
 mod backup;
 mod blob;
 mod client;
@@ -64,12 +65,14 @@ mod wire;
 mod wrapping;
 
 pub use administration::{
-    AccessKeyEntry, Administration, CreateUserRequest, DeleteAccessKeyRequest, GroupEntry,
-    GroupMemberRequest, ListGroupsResponse, ListMountUsersResponse, ListUsersResponse,
-    MountUserRequest, NewAccessKey, PutGroupPolicyRequest, PutUserPolicyRequest, ServiceStatus,
-    UserEntry, UserRef,
+    AccessKeyEntry, Administration, CreateUserRequest, DeleteAccessKeyRequest,
+    ExplainAccessRequest, ExplainAccessResponse, GroupEntry, GroupMemberRequest, IdentityPolicy,
+    ListGroupsResponse, ListIdentityPoliciesResponse, ListMountUsersResponse, ListUsersResponse,
+    MountUserRequest, NewAccessKey, PutGroupPolicyRequest, PutIdentityPolicyRequest,
+    PutUserPolicyRequest, ServiceStatus, UserEntry, UserRef,
 };
 pub use api::*;
+pub use attached::{Attached, AttachedNow};
 pub use backup::Backup;
 pub use daemon::{Daemon, Inherited, ServeOptions, SocketOptions};
 pub use error::KmsError;
@@ -77,6 +80,7 @@ pub use home::{Home, HomeSettings};
 pub use home_error::HomeError;
 pub use identities::SecretAccessKey;
 pub use name::{KeyId, NoRegion, Region};
+pub use principals::Principals;
 pub use remote::{RemoteError, connect};
 pub use seal::{Passphrase, PassphraseCost, Unlock};
 pub use server::TlsFiles;

@@ -20,7 +20,8 @@ use super::{
     server::{self, Door, Rules, Server},
     service::{changes_something, with_operations},
     wire::{
-        AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse, SOCKET, UnsealRequest,
+        AttachedRequest, AttachedResponse, AuditAnchorRequest, AuditAnchorResponse, EpochRequest,
+        EpochResponse, SOCKET, UnsealRequest,
     },
 };
 use crate::{
@@ -140,6 +141,20 @@ impl Owner {
                 self.shared.taken_over.wait_for(&mut backend, RETRY);
             }
         }
+    }
+}
+
+impl Owner {
+    /// What is attached to users and groups, with its epoch; `None` while that is still `since`.
+    pub(super) fn attached(&self, since: Option<u64>) -> Result<AttachedResponse, KmsError> {
+        self.ask(
+            "Attached",
+            |service| Ok(service.attached(since)),
+            |client, deadline| {
+                let request = AttachedRequest { since };
+                client.call("Kmsfs.Attached", None, &request, deadline)
+            },
+        )
     }
 }
 

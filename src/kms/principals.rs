@@ -23,13 +23,14 @@ type Ids = (u32, u32);
 
 /// The principals of an account, looked up in the system's user database and remembered for a
 /// minute.
-pub(super) struct Principals {
+pub struct Principals {
     account: String,
     known: Mutex<HashMap<Ids, (Instant, Arc<Principal>)>>,
 }
 
 impl Principals {
-    pub(super) fn new(account: &str) -> Self {
+    /// Those of `account`, 12 digits.
+    pub fn new(account: &str) -> Self {
         Self {
             account: account.to_owned(),
             known: Mutex::default(),
@@ -41,7 +42,7 @@ impl Principals {
     /// # Errors
     /// When the user database cannot be asked and was not asked before: without its names and groups
     /// no Deny that names them would bind the caller.
-    pub(super) fn get(&self, uid: u32, gid: u32) -> io::Result<Arc<Principal>> {
+    pub fn get(&self, uid: u32, gid: u32) -> io::Result<Arc<Principal>> {
         if let Some(principal) = self.remembered(uid, gid) {
             return Ok(principal);
         }

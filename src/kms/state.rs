@@ -157,6 +157,17 @@ impl State {
         policies.map_or_else(Vec::new, |policies| policies.keys().cloned().collect())
     }
 
+    /// Every identity policy, with the ARN that it is attached to and its name.
+    pub(super) fn all_identity_policies(
+        &self,
+    ) -> impl Iterator<Item = (&String, &String, &Arc<Document>)> {
+        let all = self.identity_policies.iter();
+        all.flat_map(|(arn, policies)| {
+            let policies = policies.iter();
+            policies.map(move |(name, document)| (arn, name, document))
+        })
+    }
+
     /// The ARNs that have identity policies.
     pub(super) fn principals_with_policies(&self) -> impl Iterator<Item = &String> {
         let some = self.identity_policies.iter();

@@ -15,7 +15,7 @@ use std::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
-use super::{Caller, Region, api::Plaintext};
+use super::{Caller, Region, administration::ListIdentityPoliciesResponse, api::Plaintext};
 use crate::{audit::Head, policy::Principal};
 
 /// The media type of requests and responses.
@@ -155,6 +155,23 @@ impl EpochRequest {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct EpochResponse {
     pub(super) epoch: u64,
+}
+
+/// `Kmsfs.Attached`: what is attached to users and groups, unless that is known.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AttachedRequest {
+    /// The epoch of what the asker knows.
+    pub(super) since: Option<u64>,
+}
+
+/// The answer of `Kmsfs.Attached`.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AttachedResponse {
+    pub(super) epoch: u64,
+    /// Absent when the epoch is the asker's.
+    pub(super) listed: Option<ListIdentityPoliciesResponse>,
 }
 
 /// `Kmsfs.Unseal`.

@@ -79,6 +79,16 @@ pub const ALL: [&str; 68] = [
     "kmsfs:Write",
 ];
 
+/// The actions that `pattern` names: `*`, or `service:name` where the name may hold `*` and `?`.
+pub fn matching(pattern: &str) -> Vec<&'static str> {
+    let set = ActionSet::matching(pattern);
+    let named = ALL.iter().enumerate();
+    named
+        .filter(|(index, _)| set.contains(Action(*index)))
+        .map(|(_, name)| *name)
+        .collect()
+}
+
 /// One of [`ALL`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Action(usize);

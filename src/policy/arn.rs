@@ -104,6 +104,19 @@ impl ArnPattern {
         }
     }
 
+    /// Whether it is certain that whatever matches the pattern `other`, as it is written, matches this
+    /// one.
+    pub(super) fn covers(&self, other: &str) -> bool {
+        match (self, Arn::split(other)) {
+            (Self::Anything, _) => true,
+            (Self::Components(components), Some(other)) => {
+                let mut both = components.iter().zip(other.0);
+                both.all(|(pattern, part)| pattern.covers(part))
+            }
+            (Self::Components(_), None) => false,
+        }
+    }
+
     /// `arn` is `None` for what is no ARN.
     pub(super) fn matches(&self, arn: Option<Arn<'_>>, lookup: &Lookup<'_>) -> Outcome {
         let components = match self {

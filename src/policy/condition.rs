@@ -20,6 +20,8 @@ use super::value::{Cidr, Number, parse_date};
 /// One operator on one key.
 #[derive(Debug)]
 pub(super) struct Condition {
+    /// The operator as it is written.
+    pub(super) operator: Box<str>,
     pub(super) key: Key,
     pub(super) test: Test,
 }
@@ -227,7 +229,11 @@ fn parse_one<'a>(
             }
         }
     };
-    Some(Condition { key, test })
+    Some(Condition {
+        operator: operator_name.into(),
+        key,
+        test,
+    })
 }
 
 /// Whether the operator can be used on the key, in a document of this kind.

@@ -1,10 +1,12 @@
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::actions::Action;
 use super::arn::Arn;
 use super::document::{Document, DocumentKind};
 use super::principals::Reach;
-use super::request::{Lookup, Request};
+use super::request::Request;
 use super::statement::{Effect, Question};
 
 /// Proof that a request was decided and allowed. Only [`decide`] makes one.
@@ -24,7 +26,7 @@ impl Allowed {
 }
 
 /// Why a request is denied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DenyReason {
     /// A Deny statement is about it.
     ExplicitDeny,
@@ -92,12 +94,7 @@ pub fn decide(
     if resource_policy.kind() == DocumentKind::Identity || !identities {
         return Err(nothing);
     }
-    let question = Question {
-        principal: request.principal,
-        action,
-        resource: Arn::split(request.resource),
-        lookup: Lookup::new(request),
-    };
+    let question = Question::new(request, action);
     let mut found = Found::default();
     found.search(resource_policy, &question);
     let mut of_identity = Found::default();

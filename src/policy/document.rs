@@ -103,6 +103,23 @@ impl Document {
         self.statements.iter().map(Statement::facts).collect()
     }
 
+    /// The ARNs of the users, roles and groups that its statements name, each once.
+    pub fn principals(&self) -> Vec<&str> {
+        let named = self.statements.iter();
+        once_each(named.flat_map(|statement| statement.principals.named()))
+    }
+
+    /// The resource patterns of its statements as they are written, each once.
+    pub fn resources(&self) -> Vec<&str> {
+        let named = self.statements.iter();
+        once_each(named.flat_map(|one| one.resources.texts.iter().map(|text| &**text)))
+    }
+
+    /// The paths of its resource patterns that name less than a whole volume, each once.
+    pub fn paths(&self) -> Vec<&str> {
+        once_each(self.resources().into_iter().filter_map(statement::path_of))
+    }
+
     pub(super) fn version(&self) -> Version {
         self.version
     }
@@ -110,6 +127,11 @@ impl Document {
     pub(super) fn statements(&self) -> &[Statement] {
         &self.statements
     }
+}
+
+fn once_each<'d>(names: impl Iterator<Item = &'d str>) -> Vec<&'d str> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(*name)).collect()
 }
 
 fn parse_document<'a>(reader: &mut Reader<'a>, node: &Node<'a>) -> Vec<Statement> {

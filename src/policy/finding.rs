@@ -18,15 +18,22 @@ pub struct Finding {
 impl Finding {
     /// A finding at byte `offset` of `text`.
     pub(super) fn at(text: &str, offset: usize, statement: Option<&str>, reason: String) -> Self {
-        let before = &text[..offset];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let (line, column) = position(text, offset);
         Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column,
             statement: statement.map(str::to_owned),
             reason,
         }
     }
+}
+
+/// The line and column of byte `offset` of `text`, both counted from 1.
+pub(super) fn position(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..offset];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = before.matches('\n').count() + 1;
+    (line, before[line_start..].chars().count() + 1)
 }
 
 impl fmt::Display for Finding {

@@ -46,6 +46,7 @@ pub mod canned;
 mod condition;
 mod decide;
 mod document;
+mod explain;
 mod finding;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
@@ -65,6 +66,8 @@ mod warnings;
 
 pub use decide::{Allowed, Denied, DenyReason, decide};
 pub use document::{Document, DocumentKind};
+pub use explain::{Considered, Explanation, explain};
 pub use finding::{Finding, Refused};
 pub use keys::Facts;
 pub use request::{Context, Principal, Request};
+pub use statement::Effect;

@@ -192,6 +192,14 @@ impl Pattern {
         }
     }
 
+    /// Whether it is certain that whatever matches the pattern `other`, as it is written, matches this
+    /// one. A `*` here takes whatever stands there, wildcards too.
+    pub(super) fn covers(&self, other: &str) -> bool {
+        self.variables.is_empty()
+            && !self.pieces.contains(&Piece::One)
+            && match_pieces(&self.pieces, &[], other)
+    }
+
     /// As [`matches`](Self::matches), for a pattern that has no variables.
     pub(super) fn matches_fixed(&self, text: &str) -> bool {
         debug_assert!(self.variables.is_empty(), "a variable needs a request");

@@ -75,6 +75,16 @@ impl Principals {
         }
     }
 
+    /// The ARNs of the users, roles and groups in it.
+    pub(super) fn named(&self) -> impl Iterator<Item = &str> {
+        let set = match self {
+            Self::Attached => None,
+            Self::These(set) | Self::AllBut(set) => Some(set),
+        };
+        set.into_iter()
+            .flat_map(|set| set.arns.iter().map(String::as_str))
+    }
+
     /// Whether this is everyone, whoever they are.
     pub(super) fn is_everyone(&self) -> bool {
         matches!(self, Self::These(set) if set.everyone)
@@ -86,6 +96,33 @@ impl Principals {
             Self::Attached => false,
             Self::These(set) => !set.everyone && set.arns.is_empty() && set.accounts.is_empty(),
             Self::AllBut(set) => set.everyone,
+        }
+    }
+
+    /// Whether it is certain that a Deny about these is about all those whom an Allow for `other` lets in.
+    pub(super) fn cover(&self, other: &Self) -> bool {
+        let Self::These(other) = other else {
+            return false;
+        };
+        match self {
+            // Those whom `AllBut` exempts may have other roles as well.
+            Self::Attached | Self::AllBut(_) => false,
+            Self::These(set) if set.everyone => true,
+            Self::These(set) => {
+                let in_account = |arn: &String| {
+                    let account = Arn::split(arn).map(Arn::account);
+                    account.is_some_and(|account| set.accounts.iter().any(|own| own == account))
+                };
+                !other.everyone
+                    && other
+                        .arns
+                        .iter()
+                        .all(|arn| set.arns.contains(arn) || in_account(arn))
+                    && other
+                        .accounts
+                        .iter()
+                        .all(|account| set.accounts.contains(account))
+            }
         }
     }
 

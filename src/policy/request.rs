@@ -1,10 +1,13 @@
 use std::borrow::Cow;
 
+use serde::{Deserialize, Serialize};
+
 use super::arn::Arn;
 use super::keys::{Key, Source};
 
 /// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
 pub struct Principal {
     /// `arn:aws:iam::<account>:user/<name>`.
     pub arn: String,

@@ -1,5 +1,7 @@
 //! One statement: reading it, and whether it is about a request.
 
+use serde::{Deserialize, Serialize};
+
 use super::actions::{Action, ActionSet};
 use super::arn::{Arn, ArnPattern};
 use super::condition::{self, Condition, fulfils};
@@ -9,12 +11,14 @@ use super::keys::Facts;
 use super::pattern::Outcome;
 use super::principals::{self, Principals, Reach};
 use super::reader::{Reader, either};
-use super::request::{Lookup, Principal};
+use super::request::{Lookup, Principal, Request};
 
 /// What a statement does with the requests it is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Effect {
+    /// It lets them through, unless another one denies.
     Allow,
+    /// It refuses them, whatever allows them.
     Deny,
 }
 
@@ -37,8 +41,8 @@ pub(super) struct Statement {
 pub(super) struct Resources {
     negated: bool,
     patterns: Vec<ArnPattern>,
-    /// Some pattern tells paths within a volume apart.
-    pub(super) by_path: bool,
+    /// The patterns as they are written.
+    pub(super) texts: Vec<Box<str>>,
 }
 
 /// What a statement is asked about: a request, with what every statement needs worked out once.
@@ -50,6 +54,17 @@ pub(super) struct Question<'r> {
     pub(super) lookup: Lookup<'r>,
 }
 
+impl<'r> Question<'r> {
+    pub(super) fn new(request: &Request<'r>, action: Action) -> Self {
+        Self {
+            principal: request.principal,
+            action,
+            resource: Arn::split(request.resource),
+            lookup: Lookup::new(request),
+        }
+    }
+}
+
 impl Statement {
     /// How the statement reaches the caller; `Reach::None` unless all its elements are fulfilled.
     pub(super) fn reach(&self, question: &Question<'_>) -> Reach {
@@ -57,18 +72,31 @@ impl Statement {
             return Reach::None;
         }
         let reach = self.principals.reach(question.principal);
-        let lookup = &question.lookup;
         let fulfilled = reach != Reach::None
-            && fulfils(
-                self.resources.outcome(question.resource, lookup),
-                self.resources.negated,
-                self.effect,
-            )
+            && self.is_on_resource(question)
             && self
                 .conditions
                 .iter()
-                .all(|condition| condition.holds(self.effect, lookup));
+                .all(|condition| condition.holds(self.effect, &question.lookup));
         if fulfilled { reach } else { Reach::None }
+    }
+
+    /// Whether it is certain that this Deny refuses each of `actions` to all that `allow` lets do them.
+    pub(super) fn overrules(&self, allow: &Self, actions: ActionSet) -> bool {
+        self.effect == Effect::Deny
+            && self.conditions.is_empty()
+            && self.actions.intersection(actions) == actions
+            && self.principals.cover(&allow.principals)
+            && self.resources.cover(&allow.resources)
+    }
+
+    /// Whether its `Resource` or `NotResource` is fulfilled.
+    pub(super) fn is_on_resource(&self, question: &Question<'_>) -> bool {
+        fulfils(
+            self.resources.outcome(question.resource, &question.lookup),
+            self.resources.negated,
+            self.effect,
+        )
     }
 
     /// The facts about the process that it needs.
@@ -80,6 +108,13 @@ impl Statement {
 }
 
 impl Resources {
+    fn cover(&self, other: &Self) -> bool {
+        let covered = |text: &str| self.patterns.iter().any(|pattern| pattern.covers(text));
+        let anything = || self.texts.iter().any(|text| &**text == "*");
+        !self.negated
+            && (anything() || !other.negated && other.texts.iter().all(|text| covered(text)))
+    }
+
     fn outcome(&self, arn: Option<Arn<'_>>, lookup: &Lookup<'_>) -> Outcome {
         Outcome::any(
             self.patterns
@@ -89,15 +124,11 @@ impl Resources {
     }
 }
 
-/// Whether a resource pattern names less than all of a volume.
-fn names_a_path(pattern: &str) -> bool {
-    let Some(resource) = Arn::split(pattern).map(Arn::resource) else {
-        return false;
-    };
-    let path = resource
-        .strip_prefix("volume/")
-        .and_then(|rest| rest.split_once('/'));
-    path.is_some_and(|(_, path)| path != "*")
+/// The path within a volume that a resource pattern names, if it names less than the whole volume.
+pub(super) fn path_of(pattern: &str) -> Option<&str> {
+    let resource = Arn::split(pattern)?.resource();
+    let (_, path) = resource.strip_prefix("volume/")?.split_once('/')?;
+    (path != "*").then_some(path)
 }
 
 const ELEMENTS: [&str; 9] = [
@@ -301,7 +332,7 @@ impl<'n, 'a> Elements<'n, 'a> {
                 Ok(pattern) => resources.patterns.push(pattern),
                 Err(reason) => reader.problem(offset, reason),
             }
-            resources.by_path |= names_a_path(text);
+            resources.texts.push(text.into());
         }
         resources
     }

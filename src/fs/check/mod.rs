@@ -406,7 +406,7 @@ fn judge(damage: Kind, error: &FsError) -> (Kind, String) {
 
 /// A path in a message: safe to print.
 fn shown(path: &[u8]) -> String {
-    format!("/{}", super::guard::escaped(path))
+    format!("/{}", super::guard::policy_path(path))
 }
 
 /// What a directory has of its own: its record.

@@ -140,6 +140,7 @@ impl TestVolume<'_> {
         let home = &self.world.home;
         let principals = home.clone();
         Services {
+            identities: Arc::new(self.world.home.attached().unwrap()),
             keys: self.world.service.clone(),
             principals: Arc::new(move |uid, gid| principals.principal(uid, gid)),
             audit: home.audit_dir(),

@@ -3,6 +3,7 @@
 //! An identity policy is attached to an ARN, so one that is given to `user/anna` is also in force for
 //! the local user `anna` on the socket.
 
+mod access;
 mod groups;
 mod users;
 

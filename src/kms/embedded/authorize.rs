@@ -10,7 +10,7 @@ use crate::{
         key::Key,
         name::{AliasName, Place},
     },
-    policy::{self, Allowed, Denied, DenyReason, Document, Principal, Request},
+    policy::{self, Allowed, Denied, DenyReason, Document, Explanation, Principal, Request},
 };
 
 /// What an operation is to be done to.
@@ -91,11 +91,31 @@ impl Embedded {
         grants: &[&str],
     ) -> Result<Allowed, Denied> {
         let attached = self.identity_policies(trail.principal());
-        let mut identity: Vec<&Document> = attached.iter().map(|document| &**document).collect();
-        if trail.principal().arn == self.home.admin.arn {
-            identity.push(&self.administrator);
-        }
-        self.decide_by(document, &identity, trail, action, target, facts, grants)
+        let identity: Vec<&Document> = attached.iter().map(|(_, document)| &**document).collect();
+        self.ask(trail, action, target, facts, |request| {
+            policy::decide(document, &identity, grants, request)
+        })
+    }
+
+    /// What [`authorize`](Self::authorize) would say if `document` were the policy of `key` and
+    /// `further` attached to whoever asks, and why. Nothing is recorded, and nothing used.
+    pub(super) fn explain(
+        &self,
+        document: &Document,
+        further: &[(&str, &Document)],
+        trail: &Trail<'_>,
+        action: &str,
+        key: &Key,
+        facts: Facts<'_>,
+    ) -> Explanation {
+        let grants = self.grants_allowing(trail, action, key, facts);
+        let grants: Vec<&str> = grants.iter().map(|grant| &*grant.id.0).collect();
+        let attached = self.identity_policies(trail.principal());
+        let attached = attached.iter().map(|(arn, document)| (&**arn, &**document));
+        let identity: Vec<_> = attached.chain(further.iter().copied()).collect();
+        self.ask(trail, action, Target::Key(key), facts, |request| {
+            policy::explain(document, &identity, &grants, request)
+        })
     }
 
     /// Whether `document` lets the caller do it, or the caller's account by an identity policy: what
@@ -108,22 +128,21 @@ impl Embedded {
         target: Target<'_>,
         facts: Facts<'_>,
     ) -> bool {
-        let everything = [&self.administrator];
-        self.decide_by(document, &everything, trail, action, target, facts, &[])
-            .is_ok()
+        let everything = [&*self.administrator];
+        self.ask(trail, action, target, facts, |request| {
+            policy::decide(document, &everything, &[], request).is_ok()
+        })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "all that a decision depends on")]
-    fn decide_by(
+    /// Has `decide` see the request as policies do.
+    fn ask<R>(
         &self,
-        document: &Document,
-        identity: &[&Document],
         trail: &Trail<'_>,
         action: &str,
         target: Target<'_>,
         facts: Facts<'_>,
-        grants: &[&str],
-    ) -> Result<Allowed, Denied> {
+        decide: impl FnOnce(&Request<'_>) -> R,
+    ) -> R {
         let (caller, place) = (trail.caller(), trail.place());
         let resource = resource(place, target);
         let context = Conditions {
@@ -140,17 +159,22 @@ impl Embedded {
             resource: &resource,
             context: &context,
         };
-        policy::decide(document, identity, grants, &request)
+        decide(&request)
     }
 
-    /// What is attached to the caller, and to the caller's groups and roles.
-    fn identity_policies(&self, principal: &Principal) -> Vec<Arc<Document>> {
+    /// What is attached to the caller, and to the caller's groups and roles, each with the ARN that it
+    /// is attached to.
+    fn identity_policies(&self, principal: &Principal) -> Vec<(String, Arc<Document>)> {
         let state = self.state.read();
         let names = std::iter::once(&principal.arn).chain(&principal.also);
-        names
-            .flat_map(|arn| state.identity_policies(arn))
-            .cloned()
-            .collect()
+        let attached = names.flat_map(|arn| {
+            let policies = state.identity_policies(arn);
+            policies.map(|document| (arn.clone(), Arc::clone(document)))
+        });
+        let administers = principal.arn == self.home.admin.arn;
+        let built_in =
+            administers.then(|| (principal.arn.clone(), Arc::clone(&self.administrator)));
+        attached.chain(built_in).collect()
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) struct Embedded {
     home: Arc<Inner>,
     root: Arc<SecretKey>,
     /// The built-in identity policy of the home's administrator.
-    administrator: Document,
+    administrator: Arc<Document>,
     /// Decides what concerns no key: delegates all to identity policies.
     account: Document,
     origin: audit::Origin,
@@ -125,10 +125,10 @@ impl Embedded {
             Document::parse(kind, text).expect("kmsfs' own policies are well-formed")
         };
         Ok(Self {
-            administrator: built_in(
+            administrator: Arc::new(built_in(
                 DocumentKind::Identity,
                 &canned::administrator_identity_policy(),
-            ),
+            )),
             account: built_in(
                 DocumentKind::Key,
                 &canned::default_key_policy(&home.place.account),

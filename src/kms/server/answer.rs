@@ -178,7 +178,7 @@ fn is_brief(operation: Operation) -> bool {
                 | "VerifyMac"
                 | "DescribeKey"
         ),
-        Operation::Epoch => true,
+        Operation::Epoch | Operation::Attached => true,
         Operation::AuditAnchor | Operation::Administration(_) | Operation::Unseal => false,
     }
 }

@@ -16,8 +16,8 @@ use crate::kms::{
     embedded::Embedded,
     service::with_operations,
     wire::{
-        AWS, AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse, OURS,
-        UnsealRequest,
+        AWS, AttachedRequest, AuditAnchorRequest, AuditAnchorResponse, EpochRequest, EpochResponse,
+        OURS, UnsealRequest,
     },
 };
 
@@ -29,6 +29,7 @@ pub(super) enum Operation {
     /// One that mounts need.
     Epoch,
     AuditAnchor,
+    Attached,
     /// Administration of the home.
     Administration(&'static str),
     Unseal,
@@ -43,6 +44,7 @@ impl Operation {
         match target.strip_prefix(OURS) {
             Some("Epoch") => Ok(Self::Epoch),
             Some("AuditAnchor") => Ok(Self::AuditAnchor),
+            Some("Attached") => Ok(Self::Attached),
             Some("Unseal") => Ok(Self::Unseal),
             Some(name) => administration::named(name)
                 .map(Self::Administration)
@@ -56,6 +58,7 @@ impl Operation {
             Self::Aws(name) | Self::Administration(name) => name,
             Self::Epoch => "Epoch",
             Self::AuditAnchor => "AuditAnchor",
+            Self::Attached => "Attached",
             Self::Unseal => "Unseal",
         }
     }
@@ -94,6 +97,14 @@ impl Shared {
             }
             Operation::AuditAnchor => Err(KmsError::AccessDenied(
                 "only root and the home's owner have audit logs anchored".to_owned(),
+            )
+            .into()),
+            Operation::Attached if admitted.rights >= Rights::Owner => {
+                let AttachedRequest { since } = read(body)?;
+                Ok(write(&service.attached(since)))
+            }
+            Operation::Attached => Err(KmsError::AccessDenied(
+                "only root and the home's owner are told identity policies".to_owned(),
             )
             .into()),
             Operation::Administration(name) => {

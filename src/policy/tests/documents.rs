@@ -179,7 +179,7 @@ fn what_is_probably_a_mistake_is_warned_of() {
             DocumentKind::Tree,
             r#""Deny", "Principal": "*""#,
             "",
-            Some("no statement allows"),
+            Some("locks everybody out"),
         ),
         (
             DocumentKind::Identity,
@@ -249,4 +249,70 @@ fn a_variable_in_a_2008_document_is_warned_of_where_it_stands() {
         "the variable"
     );
     assert!(warnings[1].reason.contains("2012-10-17"));
+}
+
+#[test]
+fn an_allow_that_nobody_can_use_and_a_lockout_are_warned_of() {
+    let everything = |effect: &str, principal: &str, action: &str, resource: &str| {
+        format!(
+            r#"{{"Effect": "{effect}", "Principal": {principal}, "Action": "{action}",
+                 "Resource": "{resource}"}}"#
+        )
+    };
+    let ann = r#"{"AWS": "arn:aws:iam::111122223333:user/ann"}"#;
+    let account = r#"{"AWS": "111122223333"}"#;
+    let (hr, all) = (format!("{VOLUME}/hr/*"), format!("{VOLUME}/*"));
+    let reasons = |kind, statements: &[String]| {
+        let warnings = document(kind, &statements.join(",")).warnings();
+        let reasons = warnings.into_iter().map(|warning| warning.reason);
+        reasons.collect::<Vec<_>>().join("\n")
+    };
+    let tree = |statements: &[String]| reasons(DocumentKind::Tree, statements);
+    let allow = everything("Allow", ann, "kmsfs:Read", &hr);
+    for (deny, unusable) in [
+        (everything("Deny", r#""*""#, "kmsfs:*", "*"), true),
+        (everything("Deny", account, "kmsfs:Re*", &all), true),
+        (everything("Deny", ann, "kmsfs:Read", &hr), true),
+        // Another action, another user, less of the resource.
+        (everything("Deny", ann, "kmsfs:Write", &hr), false),
+        (
+            everything("Deny", &ann.replace("ann", "bob"), "kmsfs:*", "*"),
+            false,
+        ),
+        (
+            everything("Deny", ann, "kmsfs:*", &format!("{VOLUME}/hr/?")),
+            false,
+        ),
+        (
+            everything("Deny", ann, "kmsfs:*", &format!("{VOLUME}/hr/pay*")),
+            false,
+        ),
+    ] {
+        let found = tree(&[allow.clone(), deny.clone()]);
+        assert_eq!(
+            found.contains("nobody can use it"),
+            unusable,
+            "{deny}: {found}"
+        );
+        assert_eq!(
+            found.contains("locks everybody out"),
+            unusable,
+            "{deny}: {found}"
+        );
+    }
+    let conditional = everything("Deny", ann, "kmsfs:*", "*").replace(
+        r#""Resource": "*""#,
+        r#""Resource": "*", "Condition": {"NumericEquals": {"kmsfs:Uid": 7}}"#,
+    );
+    assert!(!tree(&[allow, conditional]).contains("nobody can use it"));
+    let elsewhere = everything("Allow", ann, "kmsfs:Read", KEY);
+    assert!(tree(&[elsewhere]).contains("not what a tree policy decides about"));
+
+    let key = |statements: &[String]| reasons(DocumentKind::Key, statements);
+    let administer = everything("Allow", account, "kms:*", "*");
+    assert!(!key(std::slice::from_ref(&administer)).contains("locks"));
+    let no_change = everything("Deny", r#""*""#, "kms:PutKeyPolicy", "*");
+    assert!(key(&[administer, no_change]).contains("locks itself"));
+    let only_use = everything("Allow", ann, "kms:Decrypt", "*");
+    assert!(key(&[only_use]).contains("locks itself"));
 }

@@ -3,6 +3,7 @@
 mod conditions;
 mod documents;
 mod evaluation;
+mod explain;
 mod properties;
 mod refusals;
 mod variables;

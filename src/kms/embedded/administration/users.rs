@@ -21,7 +21,7 @@ use crate::{
 /// (<https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html>).
 const MAX_KEYS: usize = 2;
 /// The name of the policy that `--policy` attaches.
-const OWN_POLICY: &str = "policy";
+pub(super) const OWN_POLICY: &str = "policy";
 /// The name of the policy that `--admin` attaches.
 const ADMIN_POLICY: &str = "administrator";
 
@@ -123,17 +123,15 @@ impl Embedded {
         policy: Option<&str>,
     ) -> Result<Vec<Write>, KmsError> {
         let admin = admin.then(canned::administrator_identity_policy);
-        let wanted = [(ADMIN_POLICY, admin.as_deref()), (OWN_POLICY, policy)];
-        let writes = wanted.into_iter().map(|(name, document)| {
-            let (principal, name) = (principal.to_owned(), name.to_owned());
-            let Some(text) = document else {
-                return Ok(Write::ForgetIdentityPolicy(principal, name));
-            };
-            let document = Document::parse(DocumentKind::Identity, text)
-                .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))?;
-            Ok(Write::IdentityPolicy(principal, name, Arc::new(document)))
-        });
-        writes.collect()
+        Ok(vec![
+            policy_write(principal, ADMIN_POLICY, admin.as_deref())?,
+            Self::own_policy(principal, policy)?,
+        ])
+    }
+
+    /// Puts the policy of `--policy` in the place of the one that is there.
+    pub(super) fn own_policy(principal: &str, policy: Option<&str>) -> Result<Write, KmsError> {
+        policy_write(principal, OWN_POLICY, policy)
     }
 
     pub(super) fn list_users<'a>(
@@ -234,4 +232,14 @@ impl Embedded {
         let change = Change::write(self, store, vec![Write::ForgetAccessKey(id.clone())])?;
         Ok(Done::administered(administrator, Some(change), Empty {}))
     }
+}
+
+fn policy_write(principal: &str, name: &str, document: Option<&str>) -> Result<Write, KmsError> {
+    let (principal, name) = (principal.to_owned(), name.to_owned());
+    let Some(text) = document else {
+        return Ok(Write::ForgetIdentityPolicy(principal, name));
+    };
+    let document = Document::parse(DocumentKind::Identity, text)
+        .map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))?;
+    Ok(Write::IdentityPolicy(principal, name, Arc::new(document)))
 }
