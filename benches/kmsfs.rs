@@ -150,6 +150,32 @@ fn decision(criterion: &mut Criterion) {
     group.bench_function("decide", |bencher| {
         bencher.iter(|| policy::decide(&document, &[], &[], black_box(&request)).unwrap());
     });
+    // Projects with a group, a directory and hours of their own; the last one is the caller's.
+    let projects = (0..50).map(|n| {
+        format!(
+            r#"{{ "Effect": "Deny", "Principal": "*", "Action": ["kmsfs:Write", "kmsfs:Delete"],
+                 "Resource": "arn:aws:kmsfs:*:*:volume/*/projects/p{n}/archive/*" }},
+               {{ "Effect": "Allow", "Action": ["kmsfs:Read", "kmsfs:List"],
+                 "Principal": {{ "AWS": "arn:aws:iam::000000000000:role/p{n}" }},
+                 "Resource": "arn:aws:kmsfs:*:*:volume/*/projects/p{n}/*",
+                 "Condition": {{ "NumericGreaterThanEquals": {{ "kmsfs:Uid": "1000" }} }} }}"#
+        )
+    });
+    let projects = projects.collect::<Vec<_>>().join(",");
+    let document = format!(r#"{{ "Version": "2012-10-17", "Statement": [{projects}] }}"#);
+    let document = Document::parse(DocumentKind::Tree, &document).unwrap();
+    let principal = Principal {
+        also: vec!["arn:aws:iam::000000000000:role/p49".into()],
+        ..principal.clone()
+    };
+    let request = Request {
+        principal: &principal,
+        resource: "arn:aws:kmsfs:us-east-1:000000000000:volume/7/projects/p49/2026/notes.txt",
+        ..request
+    };
+    group.bench_function("decide, 100 statements", |bencher| {
+        bencher.iter(|| policy::decide(&document, &[], &[], black_box(&request)).unwrap());
+    });
 }
 
 /// A home's signing key.

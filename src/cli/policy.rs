@@ -2,6 +2,7 @@
 
 mod explain;
 mod planes;
+mod roles;
 mod simulate;
 mod subject;
 mod validate;
@@ -33,6 +34,9 @@ pub(super) fn run(access: &Access, arguments: PolicyArgs) -> Result<Exit, CliErr
             put_identity(&access.open()?, arguments.into(), None)?;
             Ok(Exit::Success)
         }
+        PolicyCommand::Grant(arguments) => roles::grant(access, *arguments),
+        PolicyCommand::Revoke(arguments) => roles::revoke(access, *arguments),
+        PolicyCommand::Roles(arguments) => roles::list(access, &arguments),
         PolicyCommand::Validate(arguments) => validate::run(access, arguments),
         PolicyCommand::Simulate(arguments) => simulate::run(access, &arguments),
         PolicyCommand::Explain(arguments) => explain::run(access, &arguments),
@@ -45,21 +49,7 @@ fn put(access: &Access, arguments: PutArgs) -> Result<Exit, CliError> {
             let document = parse(DocumentKind::Tree, &arguments.file)?;
             let backing = running::backing_of(access, &volume)?;
             let id = Volume::read(&backing)?.unverified().volume.to_string();
-            let home = access.look()?;
-            let path = home.policy_path(&id);
-            if !path.exists() {
-                return Err(CliError::OtherHome {
-                    home: home.path().to_owned(),
-                    volume: id,
-                });
-            }
-            install(&path, document.source()).map_err(CliError::io(&path))?;
-            if !running::wait_for_policy(access, &id, &path) {
-                eprintln!(
-                    "warning: the mount has not confirmed the policy yet: it acts on it when it \
-                     is able to, and its log says why it was not"
-                );
-            }
+            put_tree(access, &id, &document)?;
             (format!("volume {id}"), document)
         }
         Target::Key(key) => {
@@ -96,6 +86,26 @@ fn put(access: &Access, arguments: PutArgs) -> Result<Exit, CliError> {
         println!("The policy of {target} is in force.");
     }
     Ok(Exit::Success)
+}
+
+/// Puts the tree policy of the volume `id` into force.
+fn put_tree(access: &Access, id: &str, document: &Document) -> Result<(), CliError> {
+    let home = access.look()?;
+    let path = home.policy_path(id);
+    if !path.exists() {
+        return Err(CliError::OtherHome {
+            home: home.path().to_owned(),
+            volume: id.to_owned(),
+        });
+    }
+    install(&path, document.source()).map_err(CliError::io(&path))?;
+    if !running::wait_for_policy(access, id, &path) {
+        eprintln!(
+            "warning: the mount has not confirmed the policy yet: it acts on it when it is able \
+             to, and its log says why it was not"
+        );
+    }
+    Ok(())
 }
 
 fn get(access: &Access, arguments: GetArgs) -> Result<Exit, CliError> {

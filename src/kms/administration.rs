@@ -367,6 +367,7 @@ pub(super) fn may_revoke(operation: &str) -> bool {
         "AddUserToGroup"
             | "DeleteUser"
             | "PutGroupPolicy"
+            | "PutIdentityPolicy"
             | "PutUserPolicy"
             | "RemoveUserFromGroup"
             | "Reset"

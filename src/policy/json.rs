@@ -12,9 +12,12 @@ use serde_json::value::RawValue;
 /// A policy nests six levels; more is no policy, and unbounded recursion is a way to end a process.
 const MAX_DEPTH: usize = 12;
 
-/// A value and the byte offset of its first character.
+/// A value and where it stands.
 pub(super) struct Node<'a> {
+    /// The byte offset of its first character.
     pub(super) offset: usize,
+    /// The byte offset after its last one.
+    pub(super) end: usize,
     pub(super) value: Value<'a>,
 }
 
@@ -100,7 +103,11 @@ impl<'a> Parser<'a> {
             Some(b'n') => Value::Null,
             _ => Value::Scalar(raw),
         };
-        Ok(Node { offset, value })
+        Ok(Node {
+            offset,
+            end: offset + raw.len(),
+            value,
+        })
     }
 }
 

@@ -46,6 +46,7 @@ pub mod canned;
 mod condition;
 mod decide;
 mod document;
+mod edit;
 mod explain;
 mod finding;
 #[cfg(any(test, fuzzing))]
@@ -58,6 +59,7 @@ mod pattern;
 mod principals;
 mod reader;
 mod request;
+mod roles;
 mod statement;
 #[cfg(test)]
 mod tests;
@@ -70,4 +72,5 @@ pub use explain::{Considered, Explanation, explain};
 pub use finding::{Finding, Refused};
 pub use keys::Facts;
 pub use request::{Context, Principal, Request};
+pub use roles::Role;
 pub use statement::Effect;

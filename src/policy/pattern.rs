@@ -89,6 +89,11 @@ impl Variable {
         Ok(Self { key, default })
     }
 
+    /// Whether it has a value, as far as that costs nothing to tell.
+    fn surely_has_value(&self, lookup: &Lookup<'_>) -> bool {
+        self.default.is_some() || lookup.of_principal(self.key.known.source).is_some()
+    }
+
     fn resolve<'r>(&'r self, lookup: &Lookup<'r>) -> Option<Cow<'r, str>> {
         let value = lookup
             .get(&self.key)
@@ -186,6 +191,16 @@ impl Pattern {
 
     /// Whether the whole of `text` matches.
     pub(super) fn matches(&self, text: &str, lookup: &Lookup<'_>) -> Outcome {
+        // Most statements are about something else, and are left before a value is fetched.
+        if let [Piece::Literal(head), ..] = &*self.pieces
+            && !text.starts_with(&**head)
+            && self
+                .variables
+                .iter()
+                .all(|one| one.surely_has_value(lookup))
+        {
+            return Outcome::NoMatch;
+        }
         match self.resolve(lookup) {
             Some(values) => Outcome::of(match_pieces(&self.pieces, &values, text)),
             None => Outcome::Unresolved,

@@ -90,12 +90,21 @@ impl<'r> Lookup<'r> {
 
     /// The values of `key`; `None` if there is none.
     pub(super) fn get(&self, key: &Key) -> Option<Vec<Cow<'r, str>>> {
-        let of_principal = match key.known.source {
-            Source::Context => return self.context.get(&key.name).filter(|list| !list.is_empty()),
-            Source::PrincipalArn => Some(&*self.principal.arn),
-            Source::PrincipalAccount => Some(&*self.principal.account),
+        match key.known.source {
+            Source::Context => self.context.get(&key.name).filter(|list| !list.is_empty()),
+            source => self
+                .of_principal(source)
+                .map(|value| vec![Cow::Borrowed(value)]),
+        }
+    }
+
+    /// The value of a key that the principal answers for; `None` if there is none.
+    pub(super) fn of_principal(&self, source: Source) -> Option<&'r str> {
+        match source {
+            Source::Context => None,
+            Source::PrincipalArn => Some(&self.principal.arn),
+            Source::PrincipalAccount => Some(&self.principal.account),
             Source::UserName => self.principal.user_name(),
-        };
-        of_principal.map(|value| vec![Cow::Borrowed(value)])
+        }
     }
 }

@@ -24,6 +24,7 @@ mod mount_helper;
 mod names;
 mod operations_table;
 mod policy_mount;
+mod policy_roles;
 mod policy_tools;
 mod posix;
 mod revocation;

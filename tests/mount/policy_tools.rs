@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 
 use predicates::prelude::*;
@@ -361,6 +362,34 @@ fn identity_policies_count_where_the_tree_policy_delegates_and_their_deny_always
         ANN.sh(&mount.point, "cat d/f").status.success()
     });
     ANN.cannot(&mount.point, "echo x >> d/f");
+
+    // An open file goes with it, before the command returns.
+    let reader = "exec 3<d/f; read go; cat <&3";
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", reader])
+        .current_dir(&mount.point)
+        .uid(ANN.0)
+        .gid(ANN.0);
+    let piped = std::process::Stdio::piped;
+    let mut open = shell
+        .stdin(piped())
+        .stdout(piped())
+        .stderr(piped())
+        .spawn()
+        .unwrap();
+    let descriptor = format!("/proc/{}/fd/3", open.id());
+    within(TAKES_EFFECT, "it is open", || {
+        fs::read_link(&descriptor).is_ok()
+    });
+    home.run(["policy", "put", "--user", &ann, &deny_file]);
+    drop(open.stdin.take());
+    let output = open.wait_with_output().unwrap();
+    assert!(
+        !output.status.success() && output.stdout.is_empty(),
+        "{output:?}"
+    );
+    home.run(["policy", "put", "--user", &ann, &allow_file]);
 
     // A group that the key service keeps, with a Deny: it overrules the tree policy's Allow.
     home.run(["kms", "user", "create", &bob, "--group", "leavers"]);

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Output, help};
 use crate::cli::exit::Exit;
+use crate::policy::Role;
 
 /// Manage who may do what
 ///
@@ -64,7 +65,19 @@ pub enum PolicyCommand {
     /// List the policies of the home
     List(Output),
     /// Remove the identity policy of a user or group
-    Delete(DeleteArgs),
+    Delete(WhomArgs),
+    /// Give a user or group a role: a statement with a name of its own, and the use of the key
+    ///
+    /// The roles: key-administrator (administers the key, cannot use it), encrypt-only (creates files and
+    /// writes each through the handle that created it), decrypt-only (reads, lists, runs), both,
+    /// auditor (lists, and sees how the key is administered; cannot use it), backup (copies
+    /// ciphertext; is refused all plaintext). A role adds to what other statements allow: what
+    /// those allow beyond it is told as a warning.
+    Grant(Box<RoleArgs>),
+    /// Take a role away again
+    Revoke(Box<RoleArgs>),
+    /// List the roles that were granted
+    Roles(RolesArgs),
     /// Check documents without using them
     ///
     /// Errors refuse a document, and are told with line and column; warnings tell what is probably a
@@ -195,6 +208,54 @@ pub struct ExplainArgs {
     pub output: Output,
 }
 
+/// `kmsfs policy grant` and `revoke`.
+#[derive(Args, Debug)]
+#[command(after_long_help = help(
+    "Examples:
+  kmsfs policy grant ~/plain --role decrypt-only --user ann --path /hr
+  kmsfs policy grant --role encrypt-only --group scanner --path /inbox
+  kmsfs policy grant --role key-administrator --user kim
+  kmsfs policy revoke ~/plain --role decrypt-only --user ann --path /hr",
+    &[
+        Exit::WrongSecret,
+        Exit::NotAVolume,
+        Exit::KeyService,
+        Exit::PolicyRefused,
+        Exit::BadHome,
+    ],
+))]
+pub struct RoleArgs {
+    /// Backing directory, mount point or id of the volume; not needed if the home has only one
+    #[arg(value_name = "VOLUME")]
+    pub volume: Option<PathBuf>,
+    /// key-administrator, encrypt-only, decrypt-only, both, auditor or backup
+    #[arg(long, value_name = "ROLE")]
+    pub role: Role,
+    /// Who.
+    #[command(flatten)]
+    pub whom: WhomArgs,
+    /// A directory or file of the volume, with what is in it
+    #[arg(long, value_name = "PATH", default_value = "/")]
+    pub path: PathBuf,
+    /// Only files with this label
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<String>,
+    /// How to print the result.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// `kmsfs policy roles`.
+#[derive(Args, Debug)]
+pub struct RolesArgs {
+    /// Backing directory, mount point or id of the volume; not needed if the home has only one
+    #[arg(value_name = "VOLUME")]
+    pub volume: Option<PathBuf>,
+    /// How to print the result.
+    #[command(flatten)]
+    pub output: Output,
+}
+
 /// Whose policy: exactly one of these.
 #[derive(Args, Clone, Debug)]
 #[group(required = true, multiple = false)]
@@ -234,20 +295,20 @@ pub enum Identity {
     Group(String),
 }
 
-/// Arguments of `kmsfs policy delete`.
+/// A user or a group.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]
-pub struct DeleteArgs {
-    /// The policy of this user
+pub struct WhomArgs {
+    /// This user: name or number
     #[arg(long, value_name = "NAME")]
     user: Option<String>,
-    /// The policy of this group
+    /// This group
     #[arg(long, value_name = "NAME")]
     group: Option<String>,
 }
 
-impl From<DeleteArgs> for Identity {
-    fn from(arguments: DeleteArgs) -> Self {
+impl From<WhomArgs> for Identity {
+    fn from(arguments: WhomArgs) -> Self {
         match (arguments.user, arguments.group) {
             (Some(user), None) => Self::User(user),
             (None, Some(group)) => Self::Group(group),

@@ -317,7 +317,7 @@ impl Planes {
         Ok(self.complete(Subject::named(text, &self.account)?))
     }
 
-    fn complete(&self, mut subject: Subject) -> Subject {
+    pub(super) fn complete(&self, mut subject: Subject) -> Subject {
         subject.principal = self.attached.complete(&subject.principal);
         subject.in_groups(&self.groups)
     }
@@ -531,12 +531,33 @@ impl Planes {
 }
 
 /// The volume that a VOLUME argument means.
-struct Found {
-    volume: VolumeId,
-    key: Option<String>,
+pub(super) struct Found {
+    pub(super) volume: VolumeId,
+    /// The ARN of its KMS key, as far as that is known.
+    pub(super) key: Option<String>,
 }
 
 impl Found {
+    /// The volume `name`, or without a name the only one of the home.
+    pub(super) fn named_or_only(
+        access: &Access,
+        opened: &Opened,
+        name: Option<&Path>,
+    ) -> Result<Self, CliError> {
+        if let Some(name) = name {
+            return Self::volume(access, opened, name);
+        }
+        let all = opened.home.policies();
+        let all = all.map_err(CliError::io(opened.home.path()))?;
+        match &all[..] {
+            [(only, _)] => Self::volume(access, opened, Path::new(only)),
+            _ => Err(CliError::Usage(format!(
+                "the home has {} volumes: name the VOLUME",
+                all.len()
+            ))),
+        }
+    }
+
     fn volume(access: &Access, opened: &Opened, name: &Path) -> Result<Self, CliError> {
         let id = name.to_str().filter(|_| !name.exists());
         if let Some(id) = id.and_then(|text| text.parse::<VolumeId>().ok()) {

@@ -12,6 +12,7 @@ use crate::policy::Principal;
 use super::super::error::CliError;
 
 /// A user as the engine sees one, whether or not this machine has them.
+#[derive(Clone)]
 pub(super) struct Subject {
     /// As it is shown.
     pub(super) name: String,

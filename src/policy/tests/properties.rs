@@ -59,6 +59,21 @@ struct Asked {
     keys: Vec<(&'static str, &'static str)>,
 }
 
+impl Asked {
+    fn explained(&self, tree: &Document) -> Explanation {
+        let given = self.keys.iter();
+        let keys = given.fold(Keys::default(), |keys, (k, v)| keys.with(k, &[v]));
+        let volume = "arn:aws:kmsfs:us-east-1:111122223333:volume/7";
+        let request = Request {
+            principal: &user(self.name),
+            action: self.action,
+            resource: &format!("{volume}/{}", self.path),
+            context: &keys,
+        };
+        explain(tree, &[], &[], &request)
+    }
+}
+
 fn asked() -> impl Strategy<Value = Asked> {
     let key = prop::sample::select(vec![
         ("kmsfs:Label", "alice"),
@@ -203,6 +218,42 @@ proptest! {
         };
         let moved = decision(&rotated(&tree), &rotated(&identity), &asked);
         prop_assert_eq!(decision(&tree, &identity, &asked), moved);
+    }
+
+    #[test]
+    fn an_allow_that_is_said_to_be_of_no_use_never_allows(
+        tree in prop::collection::vec(statement(), 1..6),
+        asked in asked(),
+    ) {
+        let document = tree_policy(&tree.join(","));
+        let warnings = document.warnings().into_iter();
+        let useless = warnings.filter(|warning| warning.reason.contains("nobody can use it"));
+        let useless: Vec<_> = useless.filter_map(|warning| warning.statement).collect();
+        let explanation = asked.explained(&document);
+        for statement in &explanation.statements {
+            let name = statement.split_once(':').unwrap().1;
+            prop_assert!(
+                !explanation.allowed || !useless.iter().any(|one| one == name),
+                "{} allows", statement
+            );
+        }
+    }
+
+    #[test]
+    fn an_explanation_says_what_was_decided(
+        tree in prop::collection::vec(statement(), 1..6),
+        asked in asked(),
+    ) {
+        let document = tree_policy(&tree.join(","));
+        let explanation = asked.explained(&document);
+        let decided = decision(&tree, &[], &asked);
+        prop_assert_eq!(explanation.allowed, decided.is_ok());
+        // What decided applies, and a Deny that applies decides.
+        for one in &explanation.considered {
+            let named = explanation.statements.contains(&one.statement);
+            prop_assert!(one.applies || !named);
+            prop_assert!(one.effect == Effect::Allow || one.applies == named);
+        }
     }
 
     #[test]
