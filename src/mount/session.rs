@@ -26,6 +26,10 @@ const TICK: Duration = Duration::from_millis(200);
 /// How long a write(2) that was under way when a file was revoked may still bring pages.
 const LATE_WRITES: Duration = Duration::from_secs(1);
 
+/// How long a key service that did not decide about every open file, being overloaded perhaps, is left
+/// alone.
+const REVIEW_AGAIN: Duration = Duration::from_secs(2);
+
 /// A mount that is about to be made: its mount point is fit for one.
 #[derive(Debug)]
 pub struct Plan {
@@ -186,7 +190,8 @@ fn follow_keys(filesystem: &FileSystem, kernel: &KernelCache, ending: &AtomicBoo
         match filesystem.follow_keys() {
             // Whoever made the change waits for the word that it is acted on: the next question.
             Some(reviewed) if finish_review(filesystem, kernel, &reviewed) => {}
-            _ => std::thread::park_timeout(TICK),
+            Some(_) => std::thread::park_timeout(REVIEW_AGAIN),
+            None => std::thread::park_timeout(TICK),
         }
     }
     filesystem.stop_following();
