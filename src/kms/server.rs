@@ -149,7 +149,7 @@ impl Server {
         let failed = |what| HomeError::io(what, &shared.home.path);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(workers)
-            .max_blocking_threads(limits::BLOCKING)
+            .max_blocking_threads(limits::BLOCKING * doors.len().max(1))
             .thread_name("kms-server")
             .enable_all()
             .build()

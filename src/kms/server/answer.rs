@@ -16,7 +16,7 @@ use hyper::{
     http::request::Parts,
 };
 use serde_json::json;
-use tokio::{sync::SemaphorePermit, task, time::timeout};
+use tokio::{sync::SemaphorePermit, time::timeout};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{
@@ -46,16 +46,16 @@ pub(super) async fn answer(
     }
     let place = room.request();
     match (request.method(), request.uri().path()) {
-        (&Method::POST, "/") => call(shared, place, peer, request, id).await,
+        (&Method::POST, "/") => call(shared, room, place, peer, request, id).await,
         _ if place.is_none() => of_operation(Err(Refusal::throttled()), &id),
         (&Method::GET | &Method::HEAD, "/metrics") => {
             let shared = Arc::clone(shared);
-            let text = task::spawn_blocking(move || shared.exposition()).await;
+            let text = room.on_thread(move || shared.exposition()).await;
             let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             plain(StatusCode::OK, media_type, text.unwrap_or_default().into())
         }
         (&Method::POST, "/reset") if shared.rules.allow_reset => {
-            of_operation(reset(shared, peer, &request).await, &id)
+            of_operation(reset(shared, room, peer, &request).await, &id)
         }
         _ => of_operation(Err(Refusal::no_such_page()), &id),
     }
@@ -87,6 +87,7 @@ impl Shared {
 /// Empties the service, for test suites.
 async fn reset(
     shared: &Arc<Shared>,
+    room: &Room,
     peer: Peer,
     request: &Request<Incoming>,
 ) -> Result<ResponseBody, Refusal> {
@@ -102,7 +103,7 @@ async fn reset(
         ));
     }
     let service = Arc::clone(shared.service.get().ok_or_else(Refusal::sealed)?);
-    let done = task::spawn_blocking(move || service.reset()).await;
+    let done = room.on_thread(move || service.reset()).await;
     done.unwrap_or_else(|panic| Err(panicked(&panic)))?;
     Ok(write(&json!({})))
 }
@@ -110,6 +111,7 @@ async fn reset(
 /// An operation of the API, or one of ours.
 async fn call(
     shared: &Arc<Shared>,
+    room: &Room,
     place: Option<SemaphorePermit<'_>>,
     peer: Peer,
     request: Request<Incoming>,
@@ -123,7 +125,7 @@ async fn call(
         None => Err(Refusal::throttled()),
         Some(_place) => {
             let _in_flight = shared.metrics.begin();
-            work(shared, peer, operation, &parts, body, &id).await
+            work(shared, room, peer, operation, &parts, body, &id).await
         }
     };
     let name = operation.ok().map(Operation::name);
@@ -135,6 +137,7 @@ async fn call(
 
 async fn work(
     shared: &Arc<Shared>,
+    room: &Room,
     peer: Peer,
     operation: Result<Operation, &str>,
     parts: &Parts,
@@ -157,7 +160,9 @@ async fn work(
         return brief(shared, operation, &admitted, &body);
     }
     let shared = Arc::clone(shared);
-    let done = task::spawn_blocking(move || shared.perform(operation, &admitted, &body)).await;
+    let done = room
+        .on_thread(move || shared.perform(operation, &admitted, &body))
+        .await;
     done.unwrap_or_else(|panic| Err(panicked(&panic).into()))
 }
 

@@ -9,7 +9,7 @@ pub(super) const MAX_BODY: usize = 1 << 20;
 pub(super) const CONNECTIONS: usize = 2048;
 /// Requests of one door worked on at once, the reading of their bodies included; more are throttled.
 pub(super) const REQUESTS: usize = 512;
-/// Operations that wait for the disk or compute for long, at once.
+/// Operations of one door that wait for the disk or compute for long, at once.
 pub(super) const BLOCKING: usize = 16;
 /// Requests at once on one HTTP/2 connection.
 pub(super) const STREAMS: u32 = 128;
