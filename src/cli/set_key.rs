@@ -75,6 +75,10 @@ fn explain(path: &Path, error: io::Error) -> CliError {
             "it is not empty: a boundary is made of an empty directory, since files keep the key and \
              label that they were made with; move what is in it away, and back when it is one"
         }
+        Some(Errno::BUSY) => {
+            "it has extended attributes, which belong to its present record: note them (`getfattr -d \
+             -m -`), remove them, and set them again afterwards"
+        }
         Some(Errno::INVAL) => {
             "it cannot be the root of the volume, which has the volume's key; a label has 1 to 255 \
              bytes and no control characters"

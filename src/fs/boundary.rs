@@ -209,8 +209,8 @@ impl FileSystem {
     /// and label, in the caller's name.
     ///
     /// # Errors
-    /// `EINVAL` for the root and what is no key or label, `ENOTEMPTY`, `ENOTDIR`, `EPERM`; policy; the
-    /// key service; the backing filesystem.
+    /// `EINVAL` for the root and what is no key or label, `ENOTEMPTY`, `EBUSY` when it has extended
+    /// attributes, `ENOTDIR`, `EPERM`; policy; the key service; the backing filesystem.
     pub fn set_boundary(
         &self,
         caller: Caller,
@@ -248,6 +248,10 @@ impl FileSystem {
         let descriptor = self.inodes.descriptor(&inode)?;
         if !is_empty_directory(&descriptor)? {
             return Err(Errno::NOTEMPTY.into());
+        }
+        // They are bound to its record, which is replaced.
+        if self.has_sealed_xattrs(&inode)? {
+            return Err(Errno::BUSY.into());
         }
 
         let key_service = who.for_key_service();

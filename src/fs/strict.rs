@@ -111,7 +111,7 @@ impl FileSystem {
     }
 
     /// Whether whoever uses a handle may do so here and now; `attempt` is in their name. Creating a file
-    /// includes the use of the handle that did it.
+    /// includes the use of the handle that did it, by whoever did.
     fn allow_use(
         &self,
         attempt: &Attempt<'_>,
@@ -120,7 +120,12 @@ impl FileSystem {
         wanted: Action,
     ) -> Result<Allowed, FsError> {
         let action = match (handle.right, wanted) {
-            (Right::Created, _) if attempt.would_allow(Action::Create) => Action::Create,
+            (Right::Created, _)
+                if who.principal.arn == handle.who.principal.arn
+                    && attempt.would_allow(Action::Create) =>
+            {
+                Action::Create
+            }
             (Right::Opened { flags, .. }, Action::Read) if flags.contains(OpenFlags::EXECUTE) => {
                 Action::Execute
             }

@@ -101,6 +101,15 @@ impl FileSystem {
         Ok(names)
     }
 
+    /// Whether it has attributes other than ACLs.
+    pub(super) fn has_sealed_xattrs(&self, inode: &Inode) -> Result<bool, FsError> {
+        let names = self.xattr_names(inode)?;
+        let mut names = names
+            .split(|&byte| byte == 0)
+            .filter(|name| !name.is_empty());
+        Ok(names.any(|name| !ACLS.iter().any(|acl| acl.as_bytes() == name)))
+    }
+
     /// Sets an attribute.
     ///
     /// # Errors

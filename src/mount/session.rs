@@ -235,9 +235,9 @@ impl KernelCache {
     /// Has the kernel ask for the attributes of the file at `path`, below the mount point, whatever it
     /// believes.
     fn refresh(&self, path: &[u8]) {
-        let path = self.mountpoint.join(OsStr::from_bytes(path));
-        if let Err(error) = sys::refresh_attributes(&path) {
-            tracing::debug!(path = %path.display(), %error, "attributes were not refreshed");
+        if let Err(error) = sys::refresh_attributes(&self.mountpoint, path) {
+            let path = OsStr::from_bytes(path).display();
+            tracing::debug!(%path, %error, "attributes were not refreshed");
         }
     }
 }

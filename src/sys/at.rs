@@ -5,9 +5,10 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, StatxFlags, Timespec, Timestamps, Uid,
-    chmodat, chownat, fcntl_getfl, fcntl_setfl, futimens, linkat, mkdirat, mknodat, openat,
-    readlinkat, renameat_with, statat, statx, symlinkat, unlinkat, utimensat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, StatxFlags, Timespec,
+    Timestamps, Uid, chmodat, chownat, fcntl_getfl, fcntl_setfl, futimens, linkat, mkdirat,
+    mknodat, openat, openat2, readlinkat, renameat_with, statat, statx, symlinkat, unlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
 
@@ -239,13 +240,28 @@ pub fn created(node: impl AsFd) -> io::Result<Option<(i64, u32)>> {
     Ok(known.then_some((told.stx_btime.tv_sec, told.stx_btime.tv_nsec)))
 }
 
-/// Has the kernel ask the filesystem of `path` for its attributes, whatever it believes to know.
+/// Has the kernel ask the filesystem mounted at `mountpoint` for the attributes of what is at `path`
+/// below it, whatever it believes to know. Nothing that users may have mounted or linked in between is
+/// entered: it might never answer.
 ///
 /// # Errors
-/// Those of `statx(2)`.
-pub fn refresh_attributes(path: &Path) -> io::Result<()> {
-    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;
-    statx(CWD, path, flags, StatxFlags::SIZE)?;
+/// Those of `openat2(2)` and `statx(2)`.
+pub fn refresh_attributes(mountpoint: &Path, path: &[u8]) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let root = rustix::fs::open(mountpoint, flags | OFlags::DIRECTORY, Mode::empty())?;
+    let beneath = ResolveFlags::BENEATH
+        | ResolveFlags::NO_XDEV
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS;
+    let node = openat2(
+        &root,
+        path,
+        flags | OFlags::NOFOLLOW,
+        Mode::empty(),
+        beneath,
+    )?;
+    let ask = AtFlags::EMPTY_PATH | AtFlags::STATX_FORCE_SYNC;
+    statx(&node, "", ask, StatxFlags::SIZE)?;
     Ok(())
 }
 

@@ -72,6 +72,21 @@ fn each_read_and_write_is_decided_for_and_recorded_of_its_real_caller() {
 }
 
 #[test]
+fn the_right_to_use_what_one_creates_is_not_inherited_with_the_handle() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = strict(&volume);
+    volume.put_policy(&all_but(ANN, "kmsfs:Read"));
+    // Ann may create here, and that is what this handle was opened by.
+    let made = "O_RDWR | os.O_CREAT";
+    let used = "os.pwrite(fd, b\"own\", 0); print(os.pread(fd, 100, 0))";
+    let read = "print(os.pread(fd, 100, 0))";
+    ROOT.can(&mount.point, &as_heir(ROOT, made, used));
+    ROOT.can(&mount.point, "rm f");
+    ROOT.cannot(&mount.point, &as_heir(ANN, made, read));
+}
+
+#[test]
 fn an_heir_of_a_handle_needs_the_key_as_well() {
     let home = Home::new();
     let volume = home.volume("everyone");

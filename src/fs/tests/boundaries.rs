@@ -4,6 +4,7 @@ use rustix::io::Errno;
 
 use crate::fs::{
     BOUNDARY_ATTRIBUTE, BoundaryRequest, BoundaryTold, FileSystem, Ino, OpenFlags, RenameMode,
+    XattrCreate,
 };
 
 use super::world::{CALLER, TestVolume, World, errno, header_of, resolve};
@@ -211,6 +212,12 @@ fn a_boundary_is_made_of_an_empty_directory_that_is_not_the_root_and_changed_whi
     let left = volume.backing.join(".kmsfs/record.new");
     assert!(!left.exists(), "what was refused leaves nothing");
     fs.unlink(CALLER, ino, b"f").unwrap();
+    // Attributes are bound to the record that would be replaced.
+    fs.set_xattr(CALLER, ino, "user.x", b"1", XattrCreate::Create)
+        .unwrap();
+    assert_eq!(set(ino, arn, None), Err(Errno::BUSY));
+    assert_eq!(fs.get_xattr(ino, "user.x").unwrap(), b"1");
+    fs.remove_xattr(CALLER, ino, "user.x").unwrap();
     assert!(volume.records("IntegrityFailure").is_empty());
 
     // By its id too; what is recorded is the ARN.
