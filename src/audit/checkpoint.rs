@@ -10,9 +10,20 @@ use super::json::{as_base64, as_hex, hex};
 pub(super) const PREFIX: &[u8] =
     br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"Checkpoint","#;
 
-/// How the line of a `LogOpened` record begins: no other record's does.
-pub(super) const OPENED: &[u8] =
-    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogOpened","#;
+/// How the lines begin that opening a log may write: no other record's do.
+const OPENING: [&[u8]; 4] = [
+    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogOpened","#,
+    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogCreated","#,
+    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogRecovered","#,
+    br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogFull","#,
+];
+
+/// Whether opening a log writes such a line before the head is signed. An attempt that fails or is killed
+/// leaves it, and so does the next. It says nothing of any access: whoever slips one in behind the record
+/// that a log was closed with adds nothing to what the log tells.
+pub(super) fn is_of_opening(line: &[u8]) -> bool {
+    OPENING.iter().any(|prefix| line.starts_with(prefix))
+}
 
 /// The state of a log: its last record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +94,8 @@ pub(super) struct Checkpoint {
     pub(super) signature: Vec<u8>,
     /// Heads of other logs, as the key service knew them.
     pub(super) anchors: Vec<Head>,
-    /// Whether the log was closed with this record. What follows then is a `LogOpened` record, and the
-    /// head is signed anew before anything else is recorded.
+    /// Whether the log was closed with this record. What follows then is what opening it wrote
+    /// ([`is_of_opening`]), and the head is signed anew before anything else is recorded.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) closing: bool,
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::chain::{Broken, Link, Sealed};
-use super::checkpoint::{Checkpoint, OPENED};
+use super::checkpoint::{Checkpoint, is_of_opening};
 use super::event::rfc3339;
 use super::files::Files;
 use super::head::{SignedHead, Vouched};
@@ -97,6 +97,7 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         },
     };
     let mut tail = signed;
+    let mut is_opened_only = true;
     let mut lines =
         Lines::from(file.try_clone().map_err(failed())?, signed.end).map_err(failed())?;
     while let Some(line) = lines.next().map_err(failed())? {
@@ -108,8 +109,8 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         let number = tail.link.seq + 2 - tail.first;
         let link = tail.link.follow(line.bytes);
         let link = link.map_err(|broken| damaged(format!("line {number}: {broken}")))?;
-        let is_opening = line.bytes.starts_with(OPENED) && tail.link == signed.link;
-        if is_closed && !is_opening {
+        is_opened_only &= is_of_opening(line.bytes);
+        if is_closed && !is_opened_only {
             return Err(damaged(format!(
                 "line {number} was appended after the log had been closed"
             )));
@@ -121,9 +122,9 @@ pub(super) fn find_end(files: &Files, file: &File, key: &[u8; 32]) -> Result<Fou
         };
     }
     let is_new = vouched.is_none();
-    // The first record is followed by the first head at once, so a log that has more records and no
-    // head has lost it.
-    if is_new && (tail.link.seq > 1 || files.closed.exists()) {
+    // The first head is written before anything but the opening is recorded, so a log that has other
+    // records and no head has lost it.
+    if is_new && (!is_opened_only || files.closed.exists()) {
         return Err(damaged(format!(
             "its head file {} is gone",
             files.head.display()

@@ -270,15 +270,14 @@ impl Evidence {
                  after record {good}"
             ))
         });
-        // A log that was closed is opened with one record, and that is signed before the next.
-        let appended = self.head.filter(|head| {
-            let opens = walk.unsigned.is_some_and(|first| first.is_opening);
-            let records = if opens { head + 1 } else { *head };
-            self.closings.contains(head) && walk.end.seq > records && !self.is_behind(walk, now)
-        });
-        let appended = appended.map(|head| {
-            let reason = "the record was appended after the log had been closed";
-            self.finding(walk, head + 1, reason.to_owned())
+        // The head of a log that was closed is signed anew before anything but its opening is recorded.
+        let closed = self.head.filter(|head| self.closings.contains(head));
+        let appended = closed.and_then(|head| {
+            let last = head + walk.unsigned.map_or(0, |first| first.opening);
+            (walk.end.seq > last && !self.is_behind(walk, now)).then(|| {
+                let reason = "the record was appended after the log had been closed";
+                self.finding(walk, last + 1, reason.to_owned())
+            })
         });
         let first = missing
             .into_iter()

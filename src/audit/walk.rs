@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::chain::{Broken, Link, MAX_LINE};
-use super::checkpoint::OPENED;
+use super::checkpoint::is_of_opening;
 use super::evidence::{Claim, Place};
 use super::files::Files;
 use super::record::time_of;
@@ -43,8 +43,8 @@ pub(super) struct Part {
 pub(super) struct Unsigned {
     /// When it was made. A record without a time is as old as can be.
     pub(super) since: Timestamp,
-    /// Whether it is a `LogOpened` record.
-    pub(super) is_opening: bool,
+    /// How many of the records from it on only tell of attempts to open the log.
+    pub(super) opening: u64,
 }
 
 /// Follows the chain of one segment.
@@ -103,8 +103,14 @@ pub(super) fn follow(segment: &Segment, wanted: &Wanted) -> Result<Part, AuditEr
         if wanted.unsigned == Some(link.seq) {
             part.unsigned = Some(Unsigned {
                 since: time_of(line.bytes).unwrap_or(Timestamp::MIN),
-                is_opening: line.bytes.starts_with(OPENED),
+                opening: 0,
             });
+        }
+        if let Some(unsigned) = &mut part.unsigned
+            && wanted.unsigned.map(|first| first + unsigned.opening) == Some(link.seq)
+            && is_of_opening(line.bytes)
+        {
+            unsigned.opening += 1;
         }
         if let Some(boundary) = Removed::read(line.bytes) {
             let at = Place {

@@ -106,7 +106,8 @@ impl Writer {
 
     /// Says that the disk is full, in the room that is kept for that.
     fn raise_alarm(&mut self, error: &io::Error) {
-        if !is_full(error) || self.reserve.give().is_err() {
+        // What is left of the record would be in the midst of the log.
+        if !is_full(error) || self.restore().is_err() || self.reserve.give().is_err() {
             return;
         }
         let reason = error.to_string();
@@ -163,12 +164,17 @@ impl Writer {
         {
             return Err(error);
         }
-        self.file.set_len(self.tail.end)?;
+        self.restore()?;
         let recovery = Recovery::from_refusals(failure.refused, failure.since);
         let mut event = Event::of_log(self.source, "LogRecovered", Details::Recovered(recovery));
         self.write(Unsealed::new(event.stamped(Timestamp::now())))?;
         self.failure = None;
         Ok(())
+    }
+
+    /// Removes what a failed write left behind the last record.
+    fn restore(&self) -> io::Result<()> {
+        self.file.set_len(self.tail.end)
     }
 
     /// Hands a written record to the sinks.
@@ -191,7 +197,7 @@ impl Writer {
         let mut file = &*self.file;
         if let Err(error) = file.write_all(&line) {
             // Part of the line may be there. If it cannot be removed now, `recover` has to.
-            let _ = file.set_len(self.tail.end);
+            let _ = self.restore();
             return Err(error);
         }
         self.tail = Tail {
@@ -201,5 +207,38 @@ impl Writer {
         };
         self.copy(&line);
         Ok(link)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt as _;
+
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+
+    use super::*;
+
+    #[test]
+    fn no_alarm_is_written_behind_a_fragment_that_cannot_be_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        let files = Files::new(directory.path(), "kms").unwrap();
+        Reserve::at(files.reserve.clone()).hold().unwrap();
+        let file = memfd_create("log", MemfdFlags::ALLOW_SEALING).unwrap();
+        let mut file = File::from(file);
+        file.write_all(b"{\"eventVersion\"").unwrap();
+        // What refuses to be cut, as a disk that fails does.
+        fcntl_add_seals(&file, SealFlags::SHRINK).unwrap();
+        let seen = file.try_clone().unwrap();
+        let tail = Tail {
+            link: Link::genesis("kms"),
+            first: 1,
+            end: 0,
+        };
+        let mut writer = Writer::new(&files, file, Timestamp::now(), tail, Arc::new([]));
+        writer.raise_alarm(&io::ErrorKind::StorageFull.into());
+        let mut found = [0; 32];
+        let length = seen.read_at(&mut found, 0).unwrap();
+        assert_eq!(&found[..length], b"{\"eventVersion\"");
+        assert!(files.reserve.exists(), "its room is kept for later");
     }
 }

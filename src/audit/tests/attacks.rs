@@ -302,12 +302,19 @@ fn a_record_appended_to_a_closed_log_is_tampering_and_never_signed() {
     let opening =
         r#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogOpened","seq":1}"#;
     let forged = closed[2].replace("alice", "mallory");
-    for appended in [vec![forged.as_str()], vec![opening, forged.as_str()]] {
+    let opened = opening.to_owned();
+    let recovered = opening.replace("LogOpened", "LogRecovered");
+    for appended in [
+        vec![forged.as_str()],
+        vec![&opened, forged.as_str()],
+        vec![&opened, &recovered, forged.as_str()],
+    ] {
         let mut lines = closed.clone();
         lines.extend(appended.iter().map(|line| (*line).to_owned()));
         rehash(VOLUME, &mut lines, closed.len());
         place.write_lines(VOLUME, &lines);
-        assert_tampered_at(&place, closed.len() + 1, "after the log had been closed");
+        let line = closed.len() + appended.len();
+        assert_tampered_at(&place, line, "after the log had been closed");
         let refused = place.try_open(VOLUME).err().unwrap().to_string();
         assert!(refused.contains("had been closed"), "{refused}");
     }

@@ -109,6 +109,44 @@ fn a_crash_before_the_first_head_does_not_hinder_the_next_start() {
 }
 
 #[test]
+fn a_log_that_could_not_be_opened_several_times_is_intact_and_goes_on() {
+    let place = Place::new();
+    let deaf = Arc::new(Deaf::new(&place.signer));
+    let fails = |name| {
+        for _ in 0..4 {
+            let opened = Log::open(place.path(), name, Durability::Balanced, deaf.clone());
+            assert!(matches!(opened, Err(AuditError::Anchor { .. })));
+        }
+    };
+    deaf.turn(true);
+    fails("new");
+    place.open("new").close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+    fails("new");
+    let verdict = place.verdict("new");
+    assert!(matches!(verdict, Verdict::Unanchored(_)), "{verdict:?}");
+    place.open("new").close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+}
+
+#[test]
+fn a_log_whose_opening_found_the_disk_full_goes_on() {
+    let place = Place::new();
+    place.open("kms").close().unwrap();
+    let mut lines = place.lines("kms");
+    let at = lines.len();
+    let full =
+        r#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"LogFull","seq":1}"#;
+    lines.push(full.to_owned());
+    rehash("kms", &mut lines, at);
+    place.write_lines("kms", &lines);
+    let verdict = place.verdict("kms");
+    assert!(matches!(verdict, Verdict::Unanchored(_)), "{verdict:?}");
+    place.open("kms").close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+}
+
+#[test]
 fn a_log_closed_properly_says_so_and_that_it_was_opened() {
     let place = Place::new();
     place.open("kms").close().unwrap();

@@ -14,6 +14,7 @@ mod writing;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
 use parking_lot::Mutex;
@@ -35,6 +36,39 @@ impl Signer {
             key,
             heads: Mutex::default(),
         })
+    }
+}
+
+/// A key service that can be gone.
+pub(super) struct Deaf {
+    signer: Arc<Signer>,
+    is_gone: AtomicBool,
+}
+
+impl Deaf {
+    pub(super) fn new(signer: &Arc<Signer>) -> Self {
+        Self {
+            signer: signer.clone(),
+            is_gone: false.into(),
+        }
+    }
+
+    /// Has it go, or come back.
+    pub(super) fn turn(&self, gone: bool) {
+        self.is_gone.store(gone, Ordering::Relaxed);
+    }
+}
+
+impl Anchor for Deaf {
+    fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
+        if self.is_gone.load(Ordering::Relaxed) {
+            return Err("the key service is gone".to_owned());
+        }
+        self.signer.anchor(log, seq, hash)
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.signer.public_key()
     }
 }
 

@@ -326,20 +326,8 @@ fn a_checkpoint_is_written_every_4096_records() {
 
 #[test]
 fn an_anchor_that_fails_stops_a_new_log_and_does_not_stop_a_running_one() {
-    struct Deaf(Arc<Signer>, std::sync::atomic::AtomicBool);
-    impl Anchor for Deaf {
-        fn anchor(&self, log: &str, seq: u64, hash: &[u8; 32]) -> Result<Anchored, String> {
-            if self.1.load(std::sync::atomic::Ordering::Relaxed) {
-                return Err("the key service is gone".to_owned());
-            }
-            self.0.anchor(log, seq, hash)
-        }
-        fn public_key(&self) -> [u8; 32] {
-            self.0.public_key()
-        }
-    }
     let place = Place::new();
-    let anchor = Arc::new(Deaf(place.signer.clone(), false.into()));
+    let anchor = Arc::new(Deaf::new(&place.signer));
     let log = Log::open(
         place.path(),
         "volume-1",
@@ -347,7 +335,7 @@ fn an_anchor_that_fails_stops_a_new_log_and_does_not_stop_a_running_one() {
         anchor.clone(),
     )
     .unwrap();
-    anchor.1.store(true, std::sync::atomic::Ordering::Relaxed);
+    anchor.turn(true);
     open_files(&log, 3);
     assert!(matches!(log.checkpoint(), Err(AuditError::Anchor { .. })));
     assert!(matches!(log.close(), Err(AuditError::Anchor { .. })));
