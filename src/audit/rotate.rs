@@ -28,6 +28,9 @@ use super::{AuditError, io_error};
 pub(super) const PREFIX: &[u8] =
     br#"{"eventVersion":"1.11","eventType":"AwsServiceEvent","eventName":"SegmentRemoved","#;
 
+/// The last part of the name of a closed segment that is being compressed.
+const UNFINISHED: &str = "tmp";
+
 /// What a `SegmentRemoved` record says: the records up to this one were let go.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -60,8 +63,10 @@ impl Removed {
     }
 }
 
-/// What a rotation that was cut short left behind is removed. The log in `file` is locked.
+/// What a rotation or a compression that was cut short left behind is removed. The log in `file` is locked.
 pub(super) fn finish_rotation(files: &Files, file: &File) -> Result<(), AuditError> {
+    remove_unfinished(&files.closed)
+        .map_err(io_error("remove what is unfinished in", &files.closed))?;
     match std::fs::remove_file(fresh(files)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             return Err(io_error("remove", &fresh(files))(error));
@@ -74,6 +79,20 @@ pub(super) fn finish_rotation(files: &Files, file: &File) -> Result<(), AuditErr
         && is_same(file, &newest.file).map_err(io_error("examine", &newest.file))?
     {
         std::fs::remove_file(&newest.file).map_err(io_error("remove", &newest.file))?;
+    }
+    Ok(())
+}
+
+fn remove_unfinished(closed: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(closed) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let file = entry?.path();
+        if file.extension().is_some_and(|last| last == UNFINISHED) {
+            std::fs::remove_file(file)?;
+        }
     }
     Ok(())
 }
@@ -138,19 +157,25 @@ impl Shared {
 
     /// Compresses closed segments and removes those that were kept long enough, until there are none
     /// or the log is closing.
+    ///
+    /// # Errors
+    /// The first of those met: one segment's keeps nothing else from being seen to.
     pub(super) fn tidy(&self) -> Result<(), AuditError> {
+        let mut tidied = Ok(());
         if self.settings.compress {
             for segment in self.closed()? {
                 if self.is_closing() {
-                    return Ok(());
+                    return tidied;
                 }
                 if !segment.is_compressed {
-                    self.compress(&segment)
-                        .map_err(io_error("compress", &segment.file))?;
+                    let compressed = self.compress(&segment);
+                    tidied = tidied.and(compressed.map_err(io_error("compress", &segment.file)));
                 }
             }
         }
-        self.let_go()
+        // Afterwards, so that size counts as it will be, and whatever went wrong: on a full disk above all.
+        let gone = self.let_go();
+        tidied.and(gone)
     }
 
     /// The closed segments. One that is being closed has its name among them before it is, and is not.
@@ -167,17 +192,37 @@ impl Shared {
 
     fn compress(&self, segment: &Segment) -> io::Result<()> {
         let target = Segment::closed(&self.files, segment.first, COMPRESSED);
-        let unfinished = target.with_added_extension("tmp");
+        let unfinished = target.with_added_extension(UNFINISHED);
+        let placed = self.compress_to(&unfinished, segment).and_then(|is_whole| {
+            if is_whole {
+                std::fs::rename(&unfinished, &target)?;
+            }
+            Ok(is_whole)
+        });
+        if !matches!(placed, Ok(true)) {
+            // Its room is needed. It may not be there, and is removed when the log is opened next.
+            let _ = std::fs::remove_file(&unfinished);
+        }
+        if placed? {
+            sync_directory(&self.files.closed)?;
+            std::fs::remove_file(&segment.file)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the compressed segment to `unfinished` and reads it back. Answers whether it is whole: not if
+    /// the log is closing.
+    fn compress_to(&self, unfinished: &Path, segment: &Segment) -> io::Result<bool> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         let mut gzip = GzEncoder::new(
-            BufWriter::new(options.open(&unfinished)?),
+            BufWriter::new(options.open(unfinished)?),
             Compression::default(),
         );
         let mut source = BufReader::with_capacity(1 << 16, File::open(&segment.file)?);
         while io::copy(&mut source.by_ref().take(1 << 20), &mut gzip)? > 0 {
             if self.is_closing() {
-                return std::fs::remove_file(&unfinished);
+                return Ok(false);
             }
         }
         let file = gzip.finish()?.into_inner().map_err(io::Error::from)?;
@@ -185,15 +230,13 @@ impl Shared {
         // It takes the place of the only copy.
         if !is_same_content(
             File::open(&segment.file)?,
-            MultiGzDecoder::new(BufReader::new(File::open(&unfinished)?)),
+            MultiGzDecoder::new(BufReader::new(File::open(unfinished)?)),
         )? {
             return Err(io::Error::other(
                 "what was written reads back as something else",
             ));
         }
-        std::fs::rename(&unfinished, &target)?;
-        sync_directory(&self.files.closed)?;
-        std::fs::remove_file(&segment.file)
+        Ok(true)
     }
 
     /// Removes the oldest segments that are due, once the log says so, on disk and signed.
@@ -212,10 +255,16 @@ impl Shared {
         let closed = segments.iter().filter(|segment| segment.active().is_none());
         let mut total: u64 = closed.map(size).sum();
         let mut due = Vec::new();
+        let mut said = Ok(());
         for pair in segments.windows(2) {
             let [segment, next] = pair else { continue };
-            let Some(line) = first_line_of(next)? else {
-                break;
+            let line = match first_line_of(next) {
+                Ok(Some(line)) => line,
+                Ok(None) => break,
+                Err(error) => {
+                    said = Err(error);
+                    break;
+                }
             };
             let (Some(last), Some(time)) = (before(&line), time_of(&line)) else {
                 break;
@@ -228,7 +277,6 @@ impl Shared {
                 _ => break,
             };
             total -= size(segment);
-            due.push(segment);
             let details = Details::Removed(Removed {
                 first_seq: segment.first,
                 last_seq: last.seq,
@@ -236,16 +284,20 @@ impl Shared {
                 reason: reason.to_owned(),
             });
             let event = Event::of_log(self.files.source(), "SegmentRemoved", details);
-            self.record(event.administration())?;
+            said = self.record(event.administration()).map(drop);
+            if said.is_err() {
+                break;
+            }
+            due.push(segment);
         }
         if due.is_empty() {
-            return Ok(());
+            return said;
         }
         self.checkpoint()?;
         for segment in due {
             std::fs::remove_file(&segment.file).map_err(io_error("remove", &segment.file))?;
         }
-        Ok(())
+        said
     }
 }
 

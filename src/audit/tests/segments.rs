@@ -318,6 +318,57 @@ fn what_retention_lets_go_is_recorded_and_the_rest_stays_verifiable() {
     assert_tampered(&place, "removed", "let go");
 }
 
+/// Waits until the closed segments of the volume's log are `expected`.
+fn wait_for(place: &Place, expected: &[PathBuf]) {
+    let begun = Instant::now();
+    while place.closed() != expected {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?} is not {expected:?}",
+            place.closed()
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_compressed_keeps_nothing_else_from_being_compressed_or_let_go() {
+    let place = rotated(&plain());
+    let [first, second, third] = <[PathBuf; 3]>::try_from(place.closed()).unwrap();
+    let compressed = |file: &PathBuf| file.with_added_extension("gz");
+    // No file takes the place of a directory.
+    let obstacle = compressed(&second);
+    fs::create_dir(&obstacle).unwrap();
+    place.settings(&Settings::default());
+    let log = place.open(VOLUME);
+    let left = [
+        compressed(&first),
+        second,
+        obstacle.clone(),
+        compressed(&third),
+    ];
+    wait_for(&place, &left);
+    log.close().unwrap();
+    place.settings(&Settings {
+        keep_bytes: nonzero(1),
+        ..Settings::default()
+    });
+    let log = place.open(VOLUME);
+    wait_for(&place, std::slice::from_ref(&obstacle));
+    log.close().unwrap();
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+}
+
+#[test]
+fn what_was_being_compressed_when_the_process_was_killed_is_removed() {
+    let place = rotated(&plain());
+    let closed = place.closed();
+    fs::write(closed[0].with_added_extension("gz.tmp"), "killed").unwrap();
+    place.open(VOLUME).close().unwrap();
+    assert_eq!(place.closed(), closed);
+}
+
 #[test]
 fn retention_by_age_keeps_what_is_younger() {
     let place = rotated(&Settings {
