@@ -3,10 +3,12 @@
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _, UdpSocket};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
 
 use super::checkpoint::Checkpoint;
 use super::elsewhere::ElsewhereHead;
@@ -160,12 +162,25 @@ fn resolve(address: &str) -> io::Result<std::net::SocketAddr> {
     address.to_socket_addrs()?.next().ok_or_else(unknown)
 }
 
-/// Appends the signed head that a checkpoint tells, in one write.
+/// Appends the signed head that a checkpoint tells, in one write, and on a line of its own also after one
+/// that a kill or a full disk left unfinished.
 fn append_head(file: &Path, log: &str, checkpoint: &Checkpoint) -> io::Result<()> {
-    let mut line = serde_json::to_vec(&ElsewhereHead::new(log, checkpoint))?;
-    line.push(b'\n');
     let mut options = OpenOptions::new();
-    let mut opened = options.append(true).create(true).mode(0o600).open(file)?;
+    options.read(true).append(true).create(true).mode(0o600);
+    let mut opened = options.open(file)?;
+    // Other logs' heads go there too, and none is unfinished while the lock is held. Where a filesystem has
+    // no locks, a line is mostly whole all the same.
+    let _ = flock(&opened, FlockOperation::LockExclusive);
+    let mut line = Vec::new();
+    if let Some(last) = opened.metadata()?.len().checked_sub(1) {
+        let mut byte = [0];
+        opened.read_exact_at(&mut byte, last)?;
+        if byte != *b"\n" {
+            line.push(b'\n');
+        }
+    }
+    serde_json::to_writer(&mut line, &ElsewhereHead::new(log, checkpoint))?;
+    line.push(b'\n');
     opened.write_all(&line)?;
     opened.sync_data()
 }

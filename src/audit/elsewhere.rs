@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::chain::Link;
@@ -34,16 +35,27 @@ impl ElsewhereHead {
     }
 }
 
-/// The heads in `file` that `key` signed, each with its log's name: the whole file has to be of this home.
-/// An unfinished last line, as a crash leaves it, is passed over.
+/// What a file of heads holds.
+pub(super) struct Heads {
+    /// What was signed, each with its log's name.
+    pub(super) signed: Vec<(Link, String)>,
+    /// Lines that are no JSON, as a write leaves them that a kill or a full disk cut short.
+    pub(super) unreadable: u64,
+}
+
+/// The heads in `file` that `key` signed: the whole file has to be of this home. Lines that are no JSON are
+/// counted; the last one, if it has no end, may be just being written.
 ///
 /// # Errors
-/// When it cannot be read; [`AuditError::Malformed`] for a line that is no head, or that another key
+/// When it cannot be read; [`AuditError::Malformed`] for JSON that is no head, or that another key
 /// signed.
-pub(super) fn heads(file: &Path, key: &[u8; 32]) -> Result<Vec<(Link, String)>, AuditError> {
+pub(super) fn heads(file: &Path, key: &[u8; 32]) -> Result<Heads, AuditError> {
     let failed = || io_error("read", file);
     let mut source = BufReader::new(File::open(file).map_err(failed())?);
-    let mut heads = Vec::new();
+    let mut heads = Heads {
+        signed: Vec::new(),
+        unreadable: 0,
+    };
     let mut offset = 0;
     let mut line = Vec::new();
     loop {
@@ -53,9 +65,15 @@ pub(super) fn heads(file: &Path, key: &[u8; 32]) -> Result<Vec<(Link, String)>, 
         if read == 0 || (line.last() != Some(&b'\n') && at_end(&mut source).map_err(failed())?) {
             return Ok(heads);
         }
+        let start = offset;
+        offset += read as u64;
+        if serde_json::from_slice::<IgnoredAny>(&line).is_err() {
+            heads.unreadable += 1;
+            continue;
+        }
         let malformed = |reason: String| AuditError::Malformed {
             file: file.to_path_buf(),
-            offset,
+            offset: start,
             reason,
         };
         let ElsewhereHead { head, signature } =
@@ -68,8 +86,7 @@ pub(super) fn heads(file: &Path, key: &[u8; 32]) -> Result<Vec<(Link, String)>, 
         if !is_signed(key, &head.log, link, &signature) {
             return Err(malformed("it is not signed by this home's key".to_owned()));
         }
-        heads.push((link, head.log));
-        offset += read as u64;
+        heads.signed.push((link, head.log));
     }
 }
 

@@ -127,6 +127,8 @@ impl fmt::Display for LogReport {
 pub struct Report {
     /// One report for each log that is there, has a head, or is known to another log; by name.
     pub logs: Vec<LogReport>,
+    /// Lines of the file of heads kept elsewhere that are no JSON, and vouch for nothing.
+    pub unreadable_heads: u64,
 }
 
 impl Report {

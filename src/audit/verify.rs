@@ -38,14 +38,18 @@ pub fn verify(directory: &Path, public_key: Option<&[u8; 32]>) -> Result<Report,
 /// truncated then, and an older state of all logs together too.
 ///
 /// # Errors
-/// As [`verify`]; when `heads` cannot be read, or has a line that this home's key has not signed.
+/// As [`verify`]; when `heads` cannot be read, or has a head that this home's key has not signed.
 pub fn verify_with(
     directory: &Path,
     public_key: &[u8; 32],
     heads: &Path,
 ) -> Result<Report, AuditError> {
-    let elsewhere = elsewhere::heads(heads, public_key)?;
-    judge(directory, Some(public_key), Timestamp::now(), &elsewhere)
+    let heads = elsewhere::heads(heads, public_key)?;
+    let report = judge(directory, Some(public_key), Timestamp::now(), &heads.signed)?;
+    Ok(Report {
+        unreadable_heads: heads.unreadable,
+        ..report
+    })
 }
 
 /// [`verify`] that takes the time as `now`.
@@ -141,6 +145,7 @@ fn judge_all(
     Ok(Judged {
         report: Report {
             logs: logs.iter().map(report).collect(),
+            unreadable_heads: 0,
         },
         is_missing_start: walks.values().any(|walk| walk.start.seq > 0),
     })

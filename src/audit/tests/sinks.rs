@@ -307,6 +307,28 @@ fn heads_that_nobody_signed_are_not_taken_for_evidence() {
 }
 
 #[test]
+fn a_head_whose_writing_was_cut_short_costs_no_other_head() {
+    let (place, heads) = with_heads();
+    let key = place.signer.public_key();
+    let text = fs::read_to_string(&heads).unwrap();
+    fs::write(&heads, &text[..text.len() - 7]).unwrap();
+    let log = place.open(VOLUME);
+    open_files(&log, 5);
+    log.close().unwrap();
+    let report = verify_with(place.path(), &key, &heads).unwrap();
+    assert_eq!((report.exit_code(), report.unreadable_heads), (0, 1));
+    let lines = fs::read_to_string(&heads).unwrap();
+    assert!(lines.lines().count() > text.lines().count(), "{lines}");
+    // The heads behind it count: without its records the log is truncated.
+    let mut lines = place.lines(VOLUME);
+    lines.truncate(8);
+    place.write_lines(VOLUME, &lines);
+    fs::remove_file(place.file("volume-1.head")).unwrap();
+    let report = verify_with(place.path(), &key, &heads).unwrap();
+    assert_eq!(report.exit_code(), 4, "{report}");
+}
+
+#[test]
 fn sinks_are_told_apart_by_their_names() {
     for text in [
         "journald:/run/j",

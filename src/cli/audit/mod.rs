@@ -46,6 +46,12 @@ fn verify(access: &Access, arguments: &VerifyArgs) -> Result<Exit, CliError> {
         Some(heads) => audit::verify_with(&directory, &key, heads)?,
         None => audit::verify(&directory, Some(&key))?,
     };
+    if let (Some(heads), 1..) = (&arguments.heads, report.unreadable_heads) {
+        let (file, count) = (heads.display(), report.unreadable_heads);
+        eprintln!(
+            "kmsfs: {file}: passed over {count} lines that are no heads, as a full disk leaves them"
+        );
+    }
     let (exit, verdict) = match report.exit_code() {
         0 => (Exit::Success, "intact"),
         3 => (Exit::Tampered, "tampered"),
