@@ -168,10 +168,10 @@ impl ReportArgs {
     &[Exit::BadHome],
 ))]
 pub struct SettingsArgs {
-    /// Close a file when it has this many bytes: a number, with K, M, G or T for the powers of 1024
+    /// Close a file when it has this many bytes, 1M at least: a number, with K, M, G or T for the powers of 1024
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub rotate_size: Option<NonZeroU64>,
-    /// Close a file with the first record that comes this long after its first (12h, 7d), or never
+    /// Close a file with the first record that comes this long after its first (12h, 7d; 1m at least), or never
     #[arg(long, value_name = "AGE|never", value_parser = limit_of_age)]
     pub rotate_age: Option<Limit>,
     /// Compress closed files
@@ -208,6 +208,12 @@ fn sink(text: &str) -> Result<Sink, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(pub Option<NonZeroU64>);
 
+/// With smaller files and shorter times, what a log records of its own upkeep would soon push out what it is
+/// for. Bytes.
+const LEAST_SIZE: u64 = 1 << 20;
+/// Seconds.
+const LEAST_AGE: f64 = 60.0;
+
 fn size(text: &str) -> Result<NonZeroU64, String> {
     let digits = text.trim_end_matches(|unit: char| !unit.is_ascii_digit());
     let shift = match &text[digits.len()..] {
@@ -220,7 +226,8 @@ fn size(text: &str) -> Result<NonZeroU64, String> {
     };
     let number: u64 = digits.parse().map_err(|_| "not a size".to_owned())?;
     let bytes = number.checked_mul(1 << shift).ok_or("too large")?;
-    NonZeroU64::new(bytes).ok_or_else(|| "0 is no size".to_owned())
+    let enough = NonZeroU64::new(bytes).filter(|bytes| bytes.get() >= LEAST_SIZE);
+    enough.ok_or_else(|| "less than 1M".to_owned())
 }
 
 fn limit_of_size(text: &str) -> Result<Limit, String> {
@@ -240,8 +247,8 @@ fn limit_of_age(text: &str) -> Result<Limit, String> {
     // Days, months and years count from now.
     let seconds = age.total((jiff::Unit::Second, &ZonedDateTime::now()));
     let seconds = seconds.map_err(|error| error.to_string())?;
-    if seconds < 1.0 {
-        return Err("less than a second".to_owned());
+    if seconds < LEAST_AGE {
+        return Err("less than a minute".to_owned());
     }
     #[allow(clippy::cast_sign_loss)] // checked just above
     Ok(Limit(NonZeroU64::new(seconds as u64)))

@@ -250,8 +250,14 @@ fn limits_of_the_logs_are_sizes_and_ages() {
     assert_eq!(given.keep_age, Some(Limit(number(7200))));
     assert_eq!(given.rotate_age, Some(Limit(None)));
     assert_eq!(given.compress, None);
+    let least = "--rotate-size 1M --keep-size 1M --rotate-age 1m --keep-age 1m";
+    assert!(settings(least).is_ok());
     for bad in [
         "--rotate-size 0",
+        "--rotate-size 1023K",
+        "--keep-size 1023K",
+        "--rotate-age 59s",
+        "--keep-age 59s",
         "--rotate-size 5X",
         "--rotate-size 99999999T",
         "--keep-age 0s",
