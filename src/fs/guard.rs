@@ -176,14 +176,21 @@ impl Guard {
         }
     }
 
-    /// Asks for identity policies anew. May take as long as the home's key service does.
-    pub(super) fn refresh_identities(&self) -> Result<(), KmsError> {
-        self.identities.refresh()
+    /// Asks for identity policies anew, and answers with a number that is another one after a change.
+    /// May take as long as the home's key service does.
+    pub(super) fn refresh_identities(&self) -> Result<u64, KmsError> {
+        self.identities.refresh()?;
+        Ok(self.identity_changes())
+    }
+
+    /// A number that is another one after a change of identity policies.
+    pub(super) fn identity_changes(&self) -> u64 {
+        self.identities.changes()
     }
 
     /// Takes a changed tree policy into force; tells whether it or identity policies changed.
     pub(super) fn reload_policies(&self) -> bool {
-        let changes = self.identities.changes();
+        let changes = self.identity_changes();
         let identities = self.seen_changes.swap(changes, Ordering::AcqRel) != changes;
         self.reload_tree_policy() || identities
     }

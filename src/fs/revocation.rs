@@ -132,6 +132,8 @@ pub(super) struct Reviews {
     begun: AtomicU64,
     /// The key service's epoch up to which every open file was reviewed.
     enforced: AtomicU64,
+    /// The change of identity policies up to which [`FileSystem::follow_keys`] decided by them.
+    identities: AtomicU64,
     /// Since when the key service could not be followed.
     astray: Mutex<Option<Instant>>,
     /// How many open handles are revoked.
@@ -139,10 +141,12 @@ pub(super) struct Reviews {
 }
 
 impl Reviews {
-    pub(super) fn new() -> Self {
+    /// `identities` is the change of identity policies that is in force.
+    pub(super) fn new(identities: u64) -> Self {
         Self {
             begun: AtomicU64::new(0),
             enforced: AtomicU64::new(0),
+            identities: AtomicU64::new(identities),
             astray: Mutex::new(None),
             revoked: AtomicUsize::new(0),
         }
@@ -254,18 +258,26 @@ impl FileSystem {
                 return None;
             }
         };
-        // The change may be one of the home's identity policies.
-        if let Err(error) = self.guard.refresh_identities() {
-            tracing::debug!(%error, "the home cannot be followed");
-            self.reviews.note_astray(asked);
-            return None;
-        }
+        // The change may be one of the home's identity policies. Any other says nothing of who may use
+        // files, and policy may know less of who opened them than it did then.
+        let identities = match self.guard.refresh_identities() {
+            Ok(identities) => identities,
+            Err(error) => {
+                tracing::debug!(%error, "the home cannot be followed");
+                self.reviews.note_astray(asked);
+                return None;
+            }
+        };
+        let by_policy = self.reviews.identities.load(Ordering::Acquire) != identities;
         self.keyring.clear();
         let mut answers = HashMap::new();
-        let (files, all_decided) = self.review(|handle| match self.by_policy(handle) {
-            Verdict::Stands => self.by_key(handle, &mut answers),
-            gone => gone,
+        let (files, all_decided) = self.review(|handle| {
+            if by_policy && let gone @ Verdict::Gone(_) = self.by_policy(handle) {
+                return gone;
+            }
+            self.by_key(handle, &mut answers)
         });
+        self.reviews.identities.store(identities, Ordering::Release);
         if !all_decided {
             self.reviews.note_astray(asked);
         }

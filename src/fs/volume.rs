@@ -278,6 +278,7 @@ impl LockedVolume {
         let journal = Arc::new(journal.map_err(io)?);
         let unclean = left.is_some();
         let root = self.root.try_clone().map_err(io)?;
+        let identities = guard.identity_changes();
         let filesystem = FileSystem {
             inodes: InodeTable::new(root, options.descriptors).map_err(io)?,
             files: Handles::new(),
@@ -293,7 +294,7 @@ impl LockedVolume {
             keys,
             options,
             cut_off: AtomicBool::new(false),
-            reviews: Reviews::new(),
+            reviews: Reviews::new(identities),
         };
         filesystem.record_mount(unclean, redone).map_err(fs)?;
         filesystem.guard.confirm_policy();

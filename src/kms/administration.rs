@@ -263,7 +263,7 @@ pub struct PutIdentityPolicyRequest {
 }
 
 /// An identity policy.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct IdentityPolicy {
     /// The ARN that it is attached to.
@@ -275,7 +275,7 @@ pub struct IdentityPolicy {
 }
 
 /// All identity policies, and whom the service itself has put into groups.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListIdentityPoliciesResponse {
     /// By ARN, then by name.

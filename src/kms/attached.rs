@@ -96,6 +96,8 @@ struct Source {
     owner: Option<Arc<Owner>>,
     /// Of what is known.
     epoch: Option<u64>,
+    /// What is known, as it was listed.
+    listed: Option<ListIdentityPoliciesResponse>,
 }
 
 impl AttachedNow {
@@ -107,6 +109,7 @@ impl AttachedNow {
             source: Mutex::new(Source {
                 owner: Some(owner),
                 epoch: None,
+                listed: None,
             }),
         });
         shared.refresh()?;
@@ -154,12 +157,14 @@ impl Shared {
             return Ok(());
         };
         let answer = owner.attached(source.epoch)?;
-        if let Some(listed) = answer.listed {
-            let attached = Attached::read(listed);
+        // The epoch tells of every change; open files are decided anew for those of policies alone.
+        if answer.listed.is_some() && answer.listed != source.listed {
+            let attached = Attached::read(answer.listed.clone().unwrap_or_default());
             let attached =
                 attached.map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))?;
             self.current.store(Arc::new(attached));
             self.changes.fetch_add(1, Ordering::Release);
+            source.listed = answer.listed;
         }
         source.epoch = Some(answer.epoch);
         Ok(())

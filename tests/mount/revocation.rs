@@ -19,9 +19,19 @@ const BOUND: Duration = Duration::from_secs(2);
 /// What a program can go on doing with a file that it has open. It does what it is told on its standard
 /// input, one letter a line, and answers with the outcome: `ok`, an errno's name or a signal's.
 const HOLDER: &str = r#"
-import ctypes, errno, mmap, os, signal, sys
+import ctypes, errno, mmap, os, signal, sys, threading
 path, mode = sys.argv[1:3]
-fd = os.open(path, {"r": os.O_RDONLY, "w": os.O_RDWR}[mode])
+opened = []
+def opening():
+    opened.append(os.open(path, os.O_RDWR if mode == "w" else os.O_RDONLY))
+if mode == "t":
+    # A thread opens the file and ends.
+    opener = threading.Thread(target=opening)
+    opener.start()
+    opener.join()
+else:
+    opening()
+fd = opened[0]
 length = os.fstat(fd).st_size
 write = mode == "w"
 mapped = mmap.mmap(fd, length, mmap.MAP_SHARED, mmap.PROT_READ | (mmap.PROT_WRITE if write else 0))
@@ -485,4 +495,20 @@ fn a_write_under_way_when_its_file_is_revoked_is_kept_up_to_where_it_came() {
     assert_eq!(kept.len(), written);
     let content = pattern(1 << 20);
     assert!(kept.chunks(1 << 20).all(|part| content.starts_with(part)));
+}
+
+#[test]
+fn a_new_key_revokes_nothing_whose_process_can_no_longer_be_asked_about() {
+    let home = Home::new();
+    let volume = home.volume("everyone");
+    let mount = with_file(&volume);
+    volume.put_policy(&json!({ "Version": "2012-10-17", "Statement": [
+        { "Effect": "Allow", "Principal": "*", "Action": "kmsfs:*", "Resource": "*",
+          "Condition": { "StringLike": { "kmsfs:ExePath": "*python3*" } } },
+    ] }));
+    let mut holder = Holder::start(ANN, &mount.path("f"), "t");
+    assert_eq!(holder.tell("r"), "ok");
+    home.run(["key", "create"]);
+    std::thread::sleep(BOUND);
+    assert_eq!(holder.tell("r"), "ok");
 }

@@ -126,7 +126,7 @@ impl LockedVolume {
                 offline_grace: Duration::ZERO,
             },
             cut_off: AtomicBool::new(false),
-            reviews: Reviews::new(),
+            reviews: Reviews::new(0),
         };
         let own = sys::own_identity();
         let check = Check {
