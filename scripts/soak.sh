@@ -23,6 +23,7 @@ say "Running"
 step release 1800 cargo build --locked --release
 
 step kms-kills 1800 env KMSFS="$target/release/kmsfs" scripts/kms.sh -k kills
+step fuzz 3600 scripts/fuzz.sh 60
 step model 3600 env PROPTEST_CASES=20000 cargo test --locked --lib fs::tests::random
 step audit 3600 env TMPDIR="$work" AUDIT_RECORDS=10000000 cargo test --locked --release --lib audit::tests::segments::a_long_log -- --nocapture
 step power 3600 env POWER_SEEDS=100 cargo test --locked --lib fs::tests::power
