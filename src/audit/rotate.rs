@@ -128,11 +128,12 @@ impl Shared {
     /// takes the old one's name in one step.
     pub(super) fn rotate(&self) -> Result<(), AuditError> {
         let mut others = self.publisher.lock();
-        self.checkpoint_with(&mut others, false)?;
         // Only a rotation changes which segment is written, and `others` is locked.
         let first = self.writer.lock().tail.first;
         let closed = Segment::closed(&self.files, first, PLAIN);
+        // Before the checkpoint: where this can never be, each attempt would add one to the log.
         link_as_closed(&self.files, &closed).map_err(io_error("make", &closed))?;
+        self.checkpoint_with(&mut others, false)?;
         let mut synced = self.synced.lock();
         let mut writer = self.writer.lock();
         if writer.is_failing() {
