@@ -13,7 +13,9 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::{KmsError, administration::ListIdentityPoliciesResponse, owner::Owner};
+use super::{
+    KmsError, administration::ListIdentityPoliciesResponse, owner::Owner, principals::in_groups,
+};
 use crate::policy::{Document, DocumentKind, Principal, Refused};
 
 /// The identity policies of a home, and the groups that its key service keeps.
@@ -42,17 +44,10 @@ impl Attached {
 
     /// `principal`, in the groups as well that the key service has put the user of that name into.
     pub fn complete(&self, principal: &Arc<Principal>) -> Arc<Principal> {
-        let groups = self.groups.get(&principal.arn).into_iter().flatten();
-        let more: Vec<_> = groups
-            .filter(|group| !principal.also.contains(group))
-            .cloned()
-            .collect();
-        if more.is_empty() {
-            return Arc::clone(principal);
-        }
-        let mut principal = Principal::clone(principal);
-        principal.also.extend(more);
-        Arc::new(principal)
+        in_groups(
+            principal,
+            self.groups.get(&principal.arn).into_iter().flatten(),
+        )
     }
 
     /// What is attached to `principal` and to the groups and roles that it has, each document with the
@@ -158,13 +153,15 @@ impl Shared {
         };
         let answer = owner.attached(source.epoch)?;
         // The epoch tells of every change; open files are decided anew for those of policies alone.
-        if answer.listed.is_some() && answer.listed != source.listed {
-            let attached = Attached::read(answer.listed.clone().unwrap_or_default());
+        if let Some(listed) = answer.listed
+            && source.listed.as_ref() != Some(&listed)
+        {
+            let attached = Attached::read(listed.clone());
             let attached =
                 attached.map_err(|refused| KmsError::MalformedPolicy(refused.to_string()))?;
             self.current.store(Arc::new(attached));
             self.changes.fetch_add(1, Ordering::Release);
-            source.listed = answer.listed;
+            source.listed = Some(listed);
         }
         source.epoch = Some(answer.epoch);
         Ok(())

@@ -103,6 +103,23 @@ impl Principals {
     }
 }
 
+/// `principal`, in these groups as well.
+pub(super) fn in_groups<'a>(
+    principal: &Arc<Principal>,
+    groups: impl Iterator<Item = &'a String>,
+) -> Arc<Principal> {
+    let more: Vec<_> = groups
+        .filter(|group| !principal.also.contains(group))
+        .cloned()
+        .collect();
+    if more.is_empty() {
+        return Arc::clone(principal);
+    }
+    let mut principal = Principal::clone(principal);
+    principal.also.extend(more);
+    Arc::new(principal)
+}
+
 fn group_name(gid: Gid) -> io::Result<String> {
     let group = Group::from_gid(gid)?;
     Ok(group.map_or_else(|| format!("gid-{gid}"), |group| group.name))

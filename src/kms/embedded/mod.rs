@@ -58,6 +58,7 @@ use super::{
     key::Key,
     leases::Leases,
     name::{AliasName, KeyName, Place},
+    principals::in_groups,
     service::{may_revoke, with_operations},
     signer::Signer,
     state::{Policies, State, Write},
@@ -272,18 +273,7 @@ impl Embedded {
         let principal = &caller.principal;
         let state = self.state.read();
         let user = state.identities.user(&principal.arn);
-        let more: Vec<_> = user
-            .iter()
-            .flat_map(|user| &user.principal.also)
-            .filter(|group| !principal.also.contains(group))
-            .cloned()
-            .collect();
-        if more.is_empty() {
-            return Arc::clone(principal);
-        }
-        let mut principal = Principal::clone(principal);
-        principal.also.extend(more);
-        Arc::new(principal)
+        in_groups(principal, user.iter().flat_map(|user| &user.principal.also))
     }
 
     /// Where the caller asks: the account in the Region of the request.
