@@ -331,13 +331,8 @@ fn the_logs_hold_no_plaintext_and_no_key_bytes() {
 fn a_log_that_cannot_be_written_stops_new_opens_with_eio() {
     let home = Home::new();
     let volume = home.volume("everyone");
-    // The logs lie on a filesystem of their own, small enough to fill.
+    let small = TinyFilesystem::for_logs(&home, "512k");
     let audit = home.dir().join("audit");
-    let saved = home.path("saved");
-    fs::rename(&audit, &saved).unwrap();
-    fs::create_dir(&audit).unwrap();
-    let small = TinyFilesystem::mount(&audit, "512k");
-    copy_all(&saved, &audit);
 
     let mount = volume.mount();
     fs::write(mount.path("f"), b"content").unwrap();
@@ -387,6 +382,17 @@ impl TinyFilesystem {
             .assert()
             .success();
         Self(point.to_owned())
+    }
+
+    /// Puts the logs of `home` on a filesystem of their own, small enough to fill.
+    fn for_logs(home: &Home, size: &str) -> Self {
+        let audit = home.dir().join("audit");
+        let saved = home.path("saved");
+        fs::rename(&audit, &saved).unwrap();
+        fs::create_dir(&audit).unwrap();
+        let small = Self::mount(&audit, size);
+        copy_all(&saved, &audit);
+        small
     }
 
     fn fill(&self, file: &Path) {
@@ -670,12 +676,8 @@ fn has_open_of(log: &Path, path: &str) -> bool {
 fn no_open_succeeds_before_its_record_is_in_the_log() {
     let home = Home::new();
     let volume = home.volume("everyone");
+    let small = TinyFilesystem::for_logs(&home, "4m");
     let audit = home.dir().join("audit");
-    let saved = home.path("saved");
-    fs::rename(&audit, &saved).unwrap();
-    fs::create_dir(&audit).unwrap();
-    let small = TinyFilesystem::mount(&audit, "4m");
-    copy_all(&saved, &audit);
 
     let mount = volume.mount();
     let log = volume_log(&home);

@@ -193,6 +193,14 @@ impl Volume<'_> {
     }
 
     /// Every entry of the backing directory but kmsfs's own, the root itself not among them.
+    /// Replaces the policy of the volume's key.
+    pub(crate) fn put_key_policy(&self, document: &Value) {
+        let file = self.home.path("key-policy.json");
+        fs::write(&file, document.to_string()).unwrap();
+        let file = file.to_str().unwrap();
+        self.home.run(["policy", "put", "--key", &self.key, file]);
+    }
+
     pub(crate) fn backing_entries(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut pending = vec![self.backing.clone()];

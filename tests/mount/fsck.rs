@@ -572,15 +572,7 @@ fn a_file_whose_key_is_refused_is_reported_as_not_checked() {
         "Resource": "*",
         "Condition": { "StringEquals": { "kms:EncryptionContext:kmsfs:file": inspected["fileId"] } },
     }));
-    let file = home.path("key-policy.json");
-    fs::write(&file, policy.to_string()).unwrap();
-    home.run([
-        "policy",
-        "put",
-        "--key",
-        &volume.key,
-        file.to_str().unwrap(),
-    ]);
+    volume.put_key_policy(&policy);
     let (code, report) = fsck(&volume);
     assert_eq!(
         (code, found(&report)),

@@ -182,6 +182,19 @@ impl Way {
         command
     }
 
+    /// What `init` says, which has to be refused because of the key service.
+    fn refused(&self, key: &str) -> String {
+        let home = Home::new();
+        let refused = self
+            .command(&home)
+            .arg("init")
+            .arg(home.path("backing"))
+            .args(["--kms", &self.target, "--key", key])
+            .assert()
+            .code(16);
+        String::from_utf8_lossy(&refused.get_output().stderr).into_owned()
+    }
+
     fn volume<'h>(&self, home: &'h Home, key: &str) -> Volume<'h> {
         let backing = home.path("backing");
         let made = self
@@ -291,15 +304,7 @@ fn a_mount_uses_a_kmsfs_server_over_http_and_speaks_for_its_users() {
 fn a_mount_uses_a_kmsfs_server_over_tls_if_it_trusts_the_certificate() {
     let service = Service::start_with_tls();
     let mut way = Way::over_http(&service, &["--mount"]);
-    let home = Home::new();
-    let refused = way
-        .command(&home)
-        .arg("init")
-        .arg(home.path("backing"))
-        .args(["--kms", &way.target, "--key", &service.key()])
-        .assert()
-        .code(16);
-    let message = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    let message = way.refused(&service.key());
     assert!(message.contains("certificate"), "{message}");
 
     let certificate = service.certificate().to_str().unwrap().to_owned();
@@ -311,15 +316,7 @@ fn a_mount_uses_a_kmsfs_server_over_tls_if_it_trusts_the_certificate() {
 fn a_user_that_is_no_mount_may_not_speak_for_others() {
     let service = Service::start();
     let way = Way::over_http(&service, &["--admin"]);
-    let home = Home::new();
-    let refused = way
-        .command(&home)
-        .arg("init")
-        .arg(home.path("backing"))
-        .args(["--kms", &way.target, "--key", &service.key()])
-        .assert()
-        .code(16);
-    let message = String::from_utf8_lossy(&refused.get_output().stderr).into_owned();
+    let message = way.refused(&service.key());
     assert!(message.contains("may not speak for others"), "{message}");
 }
 

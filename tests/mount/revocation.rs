@@ -244,15 +244,6 @@ fn key_policy(users: &[User]) -> Value {
     json!({ "Version": "2012-10-17", "Statement": [owner, users] })
 }
 
-fn put_key_policy(volume: &Volume<'_>, document: &Value) {
-    let file = volume.home.path("key-policy.json");
-    fs::write(&file, document.to_string()).unwrap();
-    let file = file.to_str().unwrap();
-    volume
-        .home
-        .run(["policy", "put", "--key", &volume.key, file]);
-}
-
 /// Ann's right goes by `change`, Bob's stays; both have the same file open and mapped.
 fn one_of_two_is_cut_off(mount: &Mount<'_>, change: impl FnOnce()) {
     let file = mount.path("f");
@@ -294,9 +285,9 @@ fn a_changed_key_policy_cuts_off_whom_it_excludes_and_nobody_else() {
     let home = Home::new();
     let volume = home.volume("everyone");
     let mount = with_file(&volume);
-    put_key_policy(&volume, &key_policy(&[ANN, BOB]));
+    volume.put_key_policy(&key_policy(&[ANN, BOB]));
     one_of_two_is_cut_off(&mount, || {
-        put_key_policy(&volume, &key_policy(&[BOB]));
+        volume.put_key_policy(&key_policy(&[BOB]));
     });
     let revoked = revocations(&home);
     assert_eq!(revoked.len(), 1, "{revoked:?}");
@@ -309,7 +300,7 @@ fn a_revoked_and_a_retired_grant_cut_off_whom_they_were_for() {
     let home = Home::new();
     let volume = home.volume("everyone");
     let mount = with_file(&volume);
-    put_key_policy(&volume, &key_policy(&[BOB]));
+    volume.put_key_policy(&key_policy(&[BOB]));
     let grant = |to: User| {
         let request = json!({
             "KeyId": volume.key, "GranteePrincipal": to.arn(), "RetiringPrincipal": ROOT.arn(),

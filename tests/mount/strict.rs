@@ -96,15 +96,7 @@ fn an_heir_of_a_handle_needs_the_key_as_well() {
         { "Effect": "Allow", "Principal": { "AWS": [ROOT.arn(), BOB.arn()] }, "Action": "kms:*",
           "Resource": "*" },
     ] });
-    let file = home.path("key-policy.json");
-    fs::write(&file, document.to_string()).unwrap();
-    home.run([
-        "policy",
-        "put",
-        "--key",
-        &volume.key,
-        file.to_str().unwrap(),
-    ]);
+    volume.put_key_policy(&document);
     let read = "print(os.read(fd, 100))";
     ROOT.cannot(&mount.point, &as_heir(ANN, "O_RDONLY", read));
     ROOT.can(&mount.point, &as_heir(BOB, "O_RDONLY", read));
