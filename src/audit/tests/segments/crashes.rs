@@ -138,3 +138,23 @@ fn a_closed_segment_changed_behind_a_rotation_is_not_continued() {
         Err(AuditError::Damaged { .. })
     ));
 }
+
+#[test]
+fn a_rotation_that_cannot_be_adds_nothing_to_the_log() {
+    let place = Place::new();
+    place.settings(&plain());
+    let log = place.open(VOLUME);
+    open_files(&log, 5);
+    // A file where the directory of closed segments belongs.
+    fs::write(place.file("volume-1.closed"), "").unwrap();
+    let before = fs::read(place.file("volume-1.jsonl")).unwrap();
+    for _ in 0..3 {
+        assert!(matches!(log.rotate(), Err(AuditError::Io { .. })));
+    }
+    let after = fs::read(place.file("volume-1.jsonl")).unwrap();
+    assert!(before == after);
+    fs::remove_file(place.file("volume-1.closed")).unwrap();
+    log.rotate().unwrap();
+    log.close().unwrap();
+    assert_eq!(place.verify().exit_code(), 0, "{}", place.verify());
+}
