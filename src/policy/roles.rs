@@ -22,8 +22,6 @@ pub enum Role {
     Backup,
 }
 
-/// What tells that a statement was made for a role: its `Sid` is `<role> <whom>`, and for files the
-/// path.
 const ALL: [Role; 6] = [
     Role::KeyAdministrator,
     Role::EncryptOnly,
@@ -88,7 +86,8 @@ impl Role {
         }
     }
 
-    /// The role that a `Sid` tells of, if it was made for one.
+    /// The role that a `Sid` tells of, if the statement was made for one: it is `<role> <whom>`, and for
+    /// files the path.
     pub fn of_sid(sid: &str) -> Option<Self> {
         sid.split(' ').next()?.parse().ok()
     }

@@ -79,7 +79,7 @@ pub(super) fn list(access: &Access, arguments: &RolesArgs) -> Result<Exit, CliEr
         rows.extend(in_key.map(|sid| (sid, "key policy")));
         for grant in opened.role_grants(key)? {
             let name = grant.name.unwrap_or_default();
-            let role = name.trim_start_matches(GRANT).to_owned();
+            let role = name.strip_prefix(GRANT).unwrap_or(&name).to_owned();
             let whom = grant.grantee_principal.unwrap_or_default();
             let whom = whom.rsplit(':').next().unwrap_or_default();
             rows.push((format!("{role} {whom}"), "grant on the key"));
